@@ -1,0 +1,197 @@
+//! W3C trace context: reading it from a request, continuing it on every leg, starting one where there is none.
+//!
+//! Level 1 of the recommendation, and the random flag of level 2. `baggage` is not touched: it is an ordinary header that
+//! travels with the others.
+
+mod ids;
+mod parse;
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+pub use ids::IdGenerator;
+
+/// Header name `traceparent`.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Header name `tracestate`.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Sixteen bytes that name a trace; never all zero.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TraceId(u128);
+
+/// Eight bytes that name a span within a trace; never all zero.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpanId(u64);
+
+/// The trace flags of a `traceparent`: bit 0 sampled, bit 1 random trace id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TraceFlags(u8);
+
+/// A position in a trace, as it travels between processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// The span that is the parent of whatever receives this context.
+    pub span_id: SpanId,
+    /// Sampled and random bits.
+    pub flags: TraceFlags,
+    /// `tracestate` as received, members of several headers joined; opaque to us.
+    pub state: Option<HeaderValue>,
+}
+
+impl TraceContext {
+    /// A new trace with random ids.
+    pub fn root(sampled: bool) -> Self {
+        let (trace_id, span_id) = ids::with_local(|ids| (ids.trace_id(), ids.span_id()));
+        let flags = TraceFlags::RANDOM.with_sampled(sampled);
+        Self {
+            trace_id,
+            span_id,
+            flags,
+            state: None,
+        }
+    }
+
+    /// The same trace at a new span.
+    pub fn child(&self) -> Self {
+        Self {
+            span_id: ids::with_local(IdGenerator::span_id),
+            ..self.clone()
+        }
+    }
+
+    /// Reads the context of a request. `None` where there is no `traceparent`, more than one, or an invalid one: the
+    /// recommendation asks to start a new trace then. An invalid `tracestate` is dropped alone.
+    pub fn extract(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(TRACEPARENT).iter();
+        let value = values.next()?;
+        if values.next().is_some() {
+            return None;
+        }
+        let (trace_id, span_id, flags) = parse::traceparent(value.as_bytes())?;
+        Some(Self {
+            trace_id,
+            span_id,
+            flags,
+            state: parse::tracestate(headers),
+        })
+    }
+
+    /// Writes `traceparent` and `tracestate` into `headers`, replacing what is there.
+    pub fn inject(&self, headers: &mut HeaderMap) {
+        headers.insert(TRACEPARENT, self.traceparent());
+        match &self.state {
+            Some(state) => headers.insert(TRACESTATE, state.clone()),
+            None => headers.remove(TRACESTATE),
+        };
+    }
+
+    /// The `traceparent` header value, version 00.
+    pub fn traceparent(&self) -> HeaderValue {
+        let text = format!("00-{}-{}-{:02x}", self.trace_id, self.span_id, self.flags.0);
+        #[expect(
+            clippy::expect_used,
+            reason = "hexadecimal digits and hyphens are legal in a header value"
+        )]
+        HeaderValue::try_from(text).expect("hexadecimal digits and hyphens")
+    }
+
+    /// Whether the sender records this trace.
+    pub fn is_sampled(&self) -> bool {
+        self.flags.is_sampled()
+    }
+}
+
+impl TraceFlags {
+    /// Bit 0: the sender may have recorded the trace.
+    pub const SAMPLED: Self = Self(1);
+    /// Bit 1 (level 2): at least the last seven bytes of the trace id are random.
+    pub const RANDOM: Self = Self(2);
+    const KNOWN: u8 = 3;
+
+    /// Flags from the received byte; bits that no version defines are cleared, as the recommendation asks.
+    pub const fn from_byte(byte: u8) -> Self {
+        Self(byte & Self::KNOWN)
+    }
+
+    /// The byte to send.
+    pub const fn byte(self) -> u8 {
+        self.0
+    }
+
+    /// Whether bit 0 is set.
+    pub const fn is_sampled(self) -> bool {
+        self.0 & Self::SAMPLED.0 != 0
+    }
+
+    /// The same flags with bit 0 set or cleared.
+    #[must_use]
+    pub const fn with_sampled(self, sampled: bool) -> Self {
+        Self(self.0 & !Self::SAMPLED.0 | sampled as u8)
+    }
+}
+
+impl TraceId {
+    /// The id of these big-endian bytes; `None` for all zero.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        match u128::from_be_bytes(bytes) {
+            0 => None,
+            id => Some(Self(id)),
+        }
+    }
+
+    /// Big-endian bytes, as OTLP carries them.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// The low 63 bits: what ratio samplers of all languages look at.
+    pub(crate) const fn ratio_bits(self) -> u64 {
+        (self.0 as u64) >> 1
+    }
+}
+
+impl SpanId {
+    /// The id of these big-endian bytes; `None` for all zero.
+    pub const fn from_bytes(bytes: [u8; 8]) -> Option<Self> {
+        match u64::from_be_bytes(bytes) {
+            0 => None,
+            id => Some(Self(id)),
+        }
+    }
+
+    /// Big-endian bytes, as OTLP carries them.
+    pub const fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests;
