@@ -1,1 +1,3 @@
-//! TODO(skeleton)
+//! A simulated vLLM or SGLang instance.
+
+pub mod core;
