@@ -1,0 +1,205 @@
+//! `bench proxy`: what Candor costs as a proxy, beside bare proxies, in one run.
+//!
+//! The proxy under test has one core to itself, the null engine and the load share another. All cases run side by side
+//! and idle until it is their turn, so that a pass visits each within seconds. Telemetry of ours is fully on: metrics,
+//! a span per request exported over OTLP/HTTP, per-token timing; the collector's count is a bar of its own.
+
+mod bars;
+mod case;
+mod passes;
+mod stack;
+mod yardstick;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use case::Case;
+use case::YARDSTICK;
+use passes::{FAILED, Plan, SPANS_OFF};
+use stack::{Engine, Stack};
+
+use crate::frame::{Machine, Report, Sheet, Verdict};
+use crate::process::ProcessError;
+use crate::progress::Progress;
+use crate::{Error, pin};
+
+/// How long the last spans may take to arrive.
+const SPANS_PATIENCE: Duration = Duration::from_secs(15);
+const SPANS_PAUSE: Duration = Duration::from_millis(200);
+/// Descriptors of one process at 1,000 streams: two per stream, and some.
+const DESCRIPTORS: u64 = 4_096;
+
+/// Flags of `bench proxy`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Fewer and shorter passes: for CI, where only gross misses count.
+    #[arg(long)]
+    pub quick: bool,
+    /// Also write every sample, bar and verdict to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Only these cases (nginx is always among them); the bars of the others are left out.
+    #[arg(long, value_name = "CASE", value_delimiter = ',')]
+    pub only: Vec<Case>,
+}
+
+impl Args {
+    fn cases(&self) -> Vec<Case> {
+        let wanted =
+            |case: &Case| *case == YARDSTICK || self.only.is_empty() || self.only.contains(case);
+        Case::ALL.into_iter().filter(wanted).collect()
+    }
+
+    fn plan<'a>(&self, directory: &'a std::path::Path, proxy_cpu: usize) -> Plan<'a> {
+        let (starts, loops, paced, probes) = if self.quick {
+            (1, (5, 200), 2, 2)
+        } else {
+            (5, (15, 400), 5, 5)
+        };
+        Plan {
+            directory,
+            proxy_cpu,
+            starts,
+            loops: (loops.0, loops.1 * crate::stopwatch::MILLISECOND),
+            paced,
+            probes,
+        }
+    }
+}
+
+/// Measures, prints, and judges.
+///
+/// # Errors
+/// A yardstick is missing, or a process could not be driven to the end; missed bars are no error but the verdict.
+pub fn run(args: &Args) -> Result<Verdict, Error> {
+    let report = measure(args)?;
+    let mut out = std::io::stdout().lock();
+    let written = write!(out, "{report}").and_then(|()| out.flush());
+    written.map_err(ProcessError::io("cannot print the report"))?;
+    if let Some(file) = &args.json {
+        std::fs::write(file, format!("{:#}\n", report.json()))
+            .map_err(ProcessError::io(format!("cannot write {}", file.display())))?;
+    }
+    Ok(report.verdict())
+}
+
+fn measure(args: &Args) -> Result<Report, Error> {
+    let directory =
+        tempfile::tempdir().map_err(ProcessError::io("cannot make a temporary directory"))?;
+    let cores = pin::cores();
+    let machine = Machine::read(cores.len());
+    let (load_cpu, proxy_cpu) = (
+        cores.first().copied().unwrap_or(0),
+        cores.last().copied().unwrap_or(0),
+    );
+    pin::to_core(load_cpu).map_err(ProcessError::io("cannot pin the load to its core"))?;
+    raise_descriptor_limit()?;
+
+    let plan = args.plan(directory.path(), proxy_cpu);
+    let (cases, progress, mut sheet) = (args.cases(), Progress::new(), Sheet::default());
+    let engine = Engine::start(directory.path(), load_cpu)?;
+    let mut stacks = passes::start(&plan, &cases, &engine, &mut sheet, &progress)?;
+    passes::measure(&plan, &mut stacks, &mut sheet, &progress)?;
+    let mut notes = vec![format!(
+        "proxy on core {proxy_cpu}, engine and load on core {load_cpu}; spans of ours exported over OTLP/HTTP, every token timed"
+    )];
+    if load_cpu == proxy_cpu {
+        notes.push(
+            "there is only one core: proxy, engine and load share it, the ratios mean little"
+                .to_owned(),
+        );
+    }
+    notes.extend(settle(&engine, &stacks, &mut sheet, &progress)?);
+    progress.clear();
+    Ok(Report {
+        title: "candor bench proxy",
+        machine,
+        yardstick: YARDSTICK.name(),
+        subjects: cases.iter().map(|case| case.name()).collect(),
+        columns: bars::COLUMNS.to_vec(),
+        bars: bars::bars(&cases),
+        sheet,
+        notes,
+    })
+}
+
+/// Compares requests with the spans that arrived, once they have; returns sentences about it.
+fn settle(
+    engine: &Engine,
+    stacks: &[Stack],
+    sheet: &mut Sheet,
+    progress: &Progress,
+) -> Result<Vec<String>, Error> {
+    progress.say(format_args!("waiting for the last spans"));
+    let mut spans = engine.stats(false)?.spans;
+    let mut waited = Duration::ZERO;
+    let off = |spans: &Spans, stack: &Stack| -> u64 {
+        stack
+            .case
+            .request_spans()
+            .iter()
+            .map(|name| stack.requests.abs_diff(arrived(spans, stack, name)))
+            .sum()
+    };
+    while waited < SPANS_PATIENCE && stacks.iter().any(|stack| off(&spans, stack) > 0) {
+        std::thread::sleep(SPANS_PAUSE);
+        waited += SPANS_PAUSE;
+        spans = engine.stats(false)?.spans;
+    }
+    let mut notes = Vec::new();
+    for stack in stacks {
+        let name = stack.case.name();
+        sheet.push(name, FAILED, stack.failed as f64);
+        if let Some(failure) = &stack.failure {
+            notes.push(format!(
+                "{name}: {} of {} requests failed, first with: {failure}",
+                stack.failed, stack.requests
+            ));
+        }
+        if !stack.case.request_spans().is_empty() {
+            sheet.push(name, SPANS_OFF, off(&spans, stack) as f64);
+        }
+        for span in stack.case.request_spans() {
+            let arrived = arrived(&spans, stack, span);
+            notes.push(format!(
+                "{name}: {arrived} {span} spans arrived for {} requests",
+                stack.requests
+            ));
+        }
+    }
+    Ok(notes)
+}
+
+type Spans = std::collections::BTreeMap<String, std::collections::BTreeMap<String, u64>>;
+
+fn arrived(spans: &Spans, stack: &Stack, name: &str) -> u64 {
+    spans
+        .get(&stack.collector)
+        .and_then(|names| names.get(name))
+        .copied()
+        .unwrap_or(0)
+}
+
+/// Raises the soft limit of descriptors; the processes that are started inherit it.
+fn raise_descriptor_limit() -> Result<(), Error> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= DESCRIPTORS) {
+        return Ok(());
+    }
+    if limit.maximum.is_some_and(|maximum| maximum < DESCRIPTORS) {
+        return Err(Error::Descriptors {
+            wanted: DESCRIPTORS,
+            allowed: limit.maximum.unwrap_or(0),
+        });
+    }
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(DESCRIPTORS),
+            maximum: limit.maximum,
+        },
+    )
+    .map_err(|error| ProcessError::io("cannot raise the limit of open files")(error.into()).into())
+}
