@@ -1,0 +1,192 @@
+//! The one stream type under both server and client, and what it notes about its own traffic.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use telemetry::clock::{self, Moment};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Plain TCP, or TLS from either side. The TLS states are boxed: they are large, and a plain connection should not pay.
+pub(crate) enum Transport {
+    Plain(TcpStream),
+    TlsServer(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    TlsClient(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+/// What a connection has moved so far. Shared between the stream (which hyper owns) and whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    read: AtomicU64,
+    written: AtomicU64,
+    /// Raw nanoseconds of a [`Moment`]; 0 before the first write.
+    last_write: AtomicU64,
+}
+
+impl Traffic {
+    /// Bytes read (within TLS, where there is any).
+    pub(crate) fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes the kernel took.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// When the kernel last took bytes.
+    pub(crate) fn last_write(&self) -> Option<Moment> {
+        match self.last_write.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Moment::from_nanos(nanos)),
+        }
+    }
+
+    fn note_write(&self, bytes: usize) {
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.last_write.store(clock::now().as_nanos(), Ordering::Relaxed);
+    }
+}
+
+/// A stream that counts its traffic and can be handed bytes that were read ahead.
+pub(crate) struct Wire {
+    transport: Transport,
+    traffic: Arc<Traffic>,
+    ahead: Ahead,
+}
+
+/// The bytes read to tell HTTP/2 from HTTP/1, until hyper has taken them.
+#[derive(Default)]
+struct Ahead {
+    bytes: [u8; Wire::PEEK],
+    len: u8,
+    taken: u8,
+}
+
+impl Wire {
+    /// As many bytes as the HTTP/2 preface has.
+    pub(crate) const PEEK: usize = 24;
+
+    pub(crate) fn new(transport: Transport, traffic: Arc<Traffic>) -> Self {
+        Self { transport, traffic, ahead: Ahead::default() }
+    }
+
+    /// Reads ahead until the bytes differ from `preface` or equal it; says whether they equal it. They stay readable.
+    ///
+    /// # Errors
+    /// What the stream says; the end of the stream is not an error and counts as "differs".
+    pub(crate) fn poll_starts_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        preface: &[u8; Self::PEEK],
+    ) -> Poll<io::Result<bool>> {
+        loop {
+            let have = usize::from(self.ahead.len);
+            if self.ahead.bytes[..have] != preface[..have] {
+                return Poll::Ready(Ok(false));
+            }
+            if have == Self::PEEK {
+                return Poll::Ready(Ok(true));
+            }
+            let mut buf = ReadBuf::new(&mut self.ahead.bytes[have..]);
+            ready!(self.transport.poll_read(cx, &mut buf))?;
+            let got = buf.filled().len();
+            if got == 0 {
+                return Poll::Ready(Ok(false));
+            }
+            self.traffic.read.fetch_add(got as u64, Ordering::Relaxed);
+            self.ahead.len += u8::try_from(got).unwrap_or(u8::MAX);
+        }
+    }
+}
+
+impl Transport {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::TlsServer(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::TlsClient(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl Ahead {
+    /// Moves what fits into `buf`; whether there was anything.
+    fn take(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let waiting = &self.bytes[usize::from(self.taken)..usize::from(self.len)];
+        let moved = waiting.len().min(buf.remaining());
+        buf.put_slice(&waiting[..moved]);
+        self.taken += u8::try_from(moved).unwrap_or(u8::MAX);
+        moved > 0
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.ahead.taken < this.ahead.len && this.ahead.take(buf) {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(this.transport.poll_read(cx, buf))?;
+        let got = buf.filled().len() - before;
+        this.traffic.read.fetch_add(got as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(match &mut this.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::TlsServer(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::TlsClient(stream) => Pin::new(stream).poll_write(cx, bytes),
+        })?;
+        this.traffic.note_write(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(match &mut this.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Transport::TlsServer(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Transport::TlsClient(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        })?;
+        this.traffic.note_write(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::TlsServer(stream) => stream.is_write_vectored(),
+            Transport::TlsClient(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().transport {
+            // Nothing is buffered above the kernel.
+            Transport::Plain(_) => Poll::Ready(Ok(())),
+            Transport::TlsServer(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::TlsClient(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::TlsServer(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::TlsClient(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

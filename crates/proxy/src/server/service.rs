@@ -1,0 +1,167 @@
+//! Between hyper and a component's handler: connection facts in, panics and ends accounted for.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use telemetry::clock::Moment;
+
+use super::internal_error;
+use super::registry::Vitals;
+use crate::io::Traffic;
+use crate::{Body, BoxError};
+
+/// What is known of the connection a request came by; an extension of every request.
+#[derive(Clone, Debug)]
+pub struct ConnInfo {
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Whether it is encrypted.
+    pub tls: bool,
+    /// The connection's writing side.
+    pub egress: Egress,
+}
+
+/// What has left for the client so far, on the whole connection.
+#[derive(Clone, Debug)]
+pub struct Egress {
+    traffic: Arc<Traffic>,
+}
+
+impl Egress {
+    /// When the kernel last took bytes; the honest reading of "handed to the client's connection".
+    #[must_use]
+    pub fn last_write(&self) -> Option<Moment> {
+        self.traffic.last_write()
+    }
+
+    /// Bytes that the kernel took, over the life of the connection.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.traffic.written()
+    }
+}
+
+/// A handler as hyper wants to see it.
+pub(super) struct Adapter<S> {
+    service: S,
+    vitals: Arc<Vitals>,
+    info: ConnInfo,
+}
+
+impl<S> Adapter<S> {
+    pub(super) fn new(service: S, vitals: Arc<Vitals>, peer: SocketAddr, tls: bool) -> Self {
+        let egress = Egress { traffic: Arc::clone(&vitals.traffic) };
+        Self { service, vitals, info: ConnInfo { peer, tls, egress } }
+    }
+}
+
+impl<S, F> Service<Request<Incoming>> for Adapter<S>
+where
+    S: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<Body>>,
+{
+    type Response = Response<Counted>;
+    type Error = Infallible;
+    type Future = Handling<F>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Handling<F> {
+        let busy = Some(Busy::new(&self.vitals));
+        request.extensions_mut().insert(self.info.clone());
+        let handler =
+            catch_unwind(AssertUnwindSafe(|| (self.service)(request))).map_err(|panic| report(panic.as_ref())).ok();
+        Handling { handler, busy }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A handler at work. `None` where it panicked.
+    pub(super) struct Handling<F> {
+        #[pin]
+        handler: Option<F>,
+        busy: Option<Busy>,
+    }
+}
+
+impl<F> Future for Handling<F>
+where
+    F: Future<Output = Response<Body>>,
+{
+    type Output = Result<Response<Counted>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let response = match this.handler.as_mut().as_pin_mut() {
+            None => internal_error(),
+            Some(handler) => match catch_unwind(AssertUnwindSafe(|| handler.poll(cx))) {
+                Ok(polled) => ready!(polled),
+                Err(panic) => {
+                    report(panic.as_ref());
+                    // What is left of the handler must not be polled again.
+                    this.handler.set(None);
+                    internal_error()
+                }
+            },
+        };
+        let busy = this.busy.take();
+        Poll::Ready(Ok(response.map(|body| Counted { body, _busy: busy })))
+    }
+}
+
+/// Says that a handler panicked, and with what.
+fn report(panic: &(dyn Any + Send)) {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("not a text");
+    tracing::error!(panic = message, "request handler panicked; answered 500");
+}
+
+/// A request in progress, for as long as it exists.
+struct Busy(Arc<Vitals>);
+
+impl Busy {
+    fn new(vitals: &Arc<Vitals>) -> Self {
+        vitals.begin();
+        Self(Arc::clone(vitals))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// A response body that keeps its connection marked busy.
+pub(super) struct Counted {
+    body: Body,
+    _busy: Option<Busy>,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
