@@ -54,12 +54,6 @@ pub(crate) fn to_core(cpu: usize) -> io::Result<()> {
 
 /// The cores this process may use, in order.
 pub(crate) fn cores() -> Vec<usize> {
-    sched_getaffinity(None).map_or_else(
-        |_| vec![0],
-        |set| {
-            (0..CpuSet::MAX_CPU)
-                .filter(|&cpu| set.is_set(cpu))
-                .collect()
-        },
-    )
+    sched_getaffinity(None)
+        .map_or_else(|_| vec![0], |set| (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
 }

@@ -38,30 +38,17 @@ impl Poller {
     /// # Errors
     /// The kernel refuses another descriptor.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            events: Vec::with_capacity(256),
-        })
+        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, events: Vec::with_capacity(256) })
     }
 
     /// Watches `fd` for reading; closing it ends the watch.
     pub(crate) fn add(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
-        Ok(epoll::add(
-            &self.epoll,
-            fd,
-            epoll::EventData::new_u64(token),
-            Interest::Read.flags(),
-        )?)
+        Ok(epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), Interest::Read.flags())?)
     }
 
     /// Changes what `fd` is watched for.
     pub(crate) fn modify(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
-        Ok(epoll::modify(
-            &self.epoll,
-            fd,
-            epoll::EventData::new_u64(token),
-            interest.flags(),
-        )?)
+        Ok(epoll::modify(&self.epoll, fd, epoll::EventData::new_u64(token), interest.flags())?)
     }
 
     /// Waits until something is ready or `timeout_ns` has passed (`None`: for ever) and fills `ready` with tokens.
@@ -69,11 +56,7 @@ impl Poller {
         let timeout = timeout_ns.map(timespec);
         self.events.clear();
         ready.clear();
-        match epoll::wait(
-            &self.epoll,
-            spare_capacity(&mut self.events),
-            timeout.as_ref(),
-        ) {
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), timeout.as_ref()) {
             Ok(_) => ready.extend(self.events.iter().map(|event| event.data.u64())),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -85,8 +68,5 @@ impl Poller {
 /// A duration as the kernel takes it.
 pub(crate) fn timespec(ns: u64) -> Timespec {
     let seconds = i64::try_from(ns / SECOND).unwrap_or(i64::MAX);
-    Timespec {
-        tv_sec: seconds,
-        tv_nsec: (ns % SECOND) as _,
-    }
+    Timespec { tv_sec: seconds, tv_nsec: (ns % SECOND) as _ }
 }

@@ -80,15 +80,7 @@ impl Process {
         let errors = output.try_clone().map_err(failed())?;
         let started = now();
         let child = Command::new(std::env::current_exe().map_err(failed())?)
-            .args([
-                "bench",
-                "pin",
-                "--cpu",
-                &launch.cpu.to_string(),
-                "--parent",
-                &std::process::id().to_string(),
-                "--",
-            ])
+            .args(["bench", "pin", "--cpu", &launch.cpu.to_string(), "--parent", &std::process::id().to_string(), "--"])
             .args(&launch.command)
             .envs(launch.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -96,12 +88,7 @@ impl Process {
             .stderr(errors)
             .spawn()
             .map_err(failed())?;
-        Ok(Self {
-            name: launch.name.clone(),
-            child,
-            log,
-            started,
-        })
+        Ok(Self { name: launch.name.clone(), child, log, started })
     }
 
     /// When it was started, ns of the shared clock.
@@ -113,11 +100,7 @@ impl Process {
     ///
     /// # Errors
     /// The process ended or never answered.
-    pub(crate) fn first_answer(
-        &mut self,
-        address: SocketAddr,
-        request: &[u8],
-    ) -> Result<(u64, u64), ProcessError> {
+    pub(crate) fn first_answer(&mut self, address: SocketAddr, request: &[u8]) -> Result<(u64, u64), ProcessError> {
         let mut answers = 0;
         let mut last = String::from("refused every connection");
         while now() - self.started < START_LIMIT {
@@ -139,14 +122,8 @@ impl Process {
 
     fn unwell(&self, how: String) -> ProcessError {
         let text = fs::read(&self.log).unwrap_or_default();
-        let output = String::from_utf8_lossy(&text[text.len().saturating_sub(2_000)..])
-            .trim()
-            .to_owned();
-        ProcessError::Unwell {
-            name: self.name.clone(),
-            how,
-            output,
-        }
+        let output = String::from_utf8_lossy(&text[text.len().saturating_sub(2_000)..]).trim().to_owned();
+        ProcessError::Unwell { name: self.name.clone(), how, output }
     }
 
     /// CPU time of all its threads so far, in ns (`/proc/<pid>/task/*/schedstat`, first field).
@@ -154,25 +131,16 @@ impl Process {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()))
             .map_err(|_| self.unwell("is gone".to_owned()))?
             .filter_map(|task| fs::read_to_string(task.ok()?.path().join("schedstat")).ok());
-        Ok(tasks
-            .filter_map(|text| text.split_ascii_whitespace().next()?.parse::<u64>().ok())
-            .sum())
+        Ok(tasks.filter_map(|text| text.split_ascii_whitespace().next()?.parse::<u64>().ok()).sum())
     }
 
     /// Peak resident set, in bytes (`VmHWM`).
     pub(crate) fn peak_rss(&self) -> Result<u64, ProcessError> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
             .map_err(|_| self.unwell("is gone".to_owned()))?;
-        let kib = status.lines().find_map(|line| {
-            line.strip_prefix("VmHWM:")?
-                .trim()
-                .strip_suffix("kB")?
-                .trim()
-                .parse()
-                .ok()
-        });
-        kib.map(|kib: u64| kib * 1024)
-            .ok_or_else(|| self.unwell("has no VmHWM".to_owned()))
+        let kib =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+        kib.map(|kib: u64| kib * 1024).ok_or_else(|| self.unwell("has no VmHWM".to_owned()))
     }
 }
 
@@ -201,10 +169,7 @@ pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<(u16, 
             count => message.feed(&buffer[..count]).map_err(io::Error::other)?,
         };
     }
-    Ok((
-        message.status().unwrap_or(0),
-        String::from_utf8_lossy(message.body()).into_owned(),
-    ))
+    Ok((message.status().unwrap_or(0), String::from_utf8_lossy(message.body()).into_owned()))
 }
 
 /// A loopback address nobody listens on at the moment.

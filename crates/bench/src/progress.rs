@@ -12,9 +12,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// Speaks only where standard error is a terminal.
     pub(crate) fn new() -> Self {
-        Self {
-            terminal: std::io::stderr().is_terminal(),
-        }
+        Self { terminal: std::io::stderr().is_terminal() }
     }
 
     /// Replaces the line.

@@ -54,13 +54,7 @@ pub(crate) struct Message {
 impl Message {
     /// Ready for the first byte of a message.
     pub(crate) fn new(role: Role) -> Self {
-        Self {
-            role,
-            state: State::Head,
-            head: Vec::new(),
-            line: Vec::new(),
-            body: Vec::new(),
-        }
+        Self { role, state: State::Head, head: Vec::new(), line: Vec::new(), body: Vec::new() }
     }
 
     /// Forgets the message but keeps its buffers.
@@ -88,18 +82,12 @@ impl Message {
 
     /// Status code of a response whose head is complete.
     pub(crate) fn status(&self) -> Option<u16> {
-        std::str::from_utf8(self.head.get(9..12)?)
-            .ok()?
-            .parse()
-            .ok()
+        std::str::from_utf8(self.head.get(9..12)?).ok()?.parse().ok()
     }
 
     /// The request target, when the head is a request's.
     pub(crate) fn target(&self) -> &[u8] {
-        self.head
-            .split(|&byte| byte == b' ')
-            .nth(1)
-            .unwrap_or_default()
+        self.head.split(|&byte| byte == b' ').nth(1).unwrap_or_default()
     }
 
     /// Takes bytes until the message ends; returns how many belonged to it.
@@ -122,11 +110,7 @@ impl Message {
             State::Data(left) => Ok(self.take_data(bytes, left, State::Data, State::DataEnd(2))),
             State::DataEnd(left) => {
                 let taken = left.min(bytes.len());
-                self.state = if taken == left {
-                    State::Size
-                } else {
-                    State::DataEnd(left - taken)
-                };
+                self.state = if taken == left { State::Size } else { State::DataEnd(left - taken) };
                 Ok(taken)
             }
             State::Size | State::Trailer => self.take_line(bytes),
@@ -139,11 +123,7 @@ impl Message {
         let from = before.saturating_sub(3);
         self.head.extend_from_slice(bytes);
         let Some(end) = memchr::memmem::find(&self.head[from..], b"\r\n\r\n") else {
-            return if self.head.len() > HEAD_LIMIT {
-                Err(WireError::TooLong)
-            } else {
-                Ok(bytes.len())
-            };
+            return if self.head.len() > HEAD_LIMIT { Err(WireError::TooLong) } else { Ok(bytes.len()) };
         };
         self.head.truncate(from + end + 4);
         self.state = self.framing()?;
@@ -157,45 +137,26 @@ impl Message {
             return Ok(State::Size);
         }
         let length = match (header(&self.head, b"content-length"), self.role) {
-            (Some(value), _) => std::str::from_utf8(value)
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .ok_or(WireError::Malformed)?,
+            (Some(value), _) => {
+                std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or(WireError::Malformed)?
+            }
             (None, Role::Request) => 0,
             (None, Role::Response) => return Err(WireError::Unframed),
         };
-        Ok(if length == 0 {
-            State::Done
-        } else {
-            State::Length(length)
-        })
+        Ok(if length == 0 { State::Done } else { State::Length(length) })
     }
 
-    fn take_data(
-        &mut self,
-        bytes: &[u8],
-        left: usize,
-        more: fn(usize) -> State,
-        next: State,
-    ) -> usize {
+    fn take_data(&mut self, bytes: &[u8], left: usize, more: fn(usize) -> State, next: State) -> usize {
         let taken = left.min(bytes.len());
         self.body.extend_from_slice(&bytes[..taken]);
-        self.state = if taken == left {
-            next
-        } else {
-            more(left - taken)
-        };
+        self.state = if taken == left { next } else { more(left - taken) };
         taken
     }
 
     fn take_line(&mut self, bytes: &[u8]) -> Result<usize, WireError> {
         let Some(end) = memchr::memchr(b'\n', bytes) else {
             self.line.extend_from_slice(bytes);
-            return if self.line.len() > HEAD_LIMIT {
-                Err(WireError::TooLong)
-            } else {
-                Ok(bytes.len())
-            };
+            return if self.line.len() > HEAD_LIMIT { Err(WireError::TooLong) } else { Ok(bytes.len()) };
         };
         self.line.extend_from_slice(&bytes[..end]);
         let line = self.line.trim_ascii_end();
@@ -213,11 +174,7 @@ impl Message {
 }
 
 fn chunk_size(line: &[u8]) -> Result<usize, WireError> {
-    let digits = line
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
+    let digits = line.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
     let text = std::str::from_utf8(digits).map_err(|_| WireError::Malformed)?;
     usize::from_str_radix(text, 16).map_err(|_| WireError::Malformed)
 }

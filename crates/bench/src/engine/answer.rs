@@ -9,10 +9,11 @@ pub(crate) const DWELL: &str = "dwell_ns=";
 /// Begins every token-bearing chunk's text, and nothing else.
 pub(crate) const TOKEN: &str = "\"content\":\" ";
 
-const STREAM_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n";
-const CHUNK_OPEN: &str = r#"data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"bench","choices":["#;
-const ROLE: &str =
-    r#"{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}"#;
+const STREAM_HEAD: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n";
+const CHUNK_OPEN: &str =
+    r#"data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"bench","choices":["#;
+const ROLE: &str = r#"{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}"#;
 const USAGE: &str = r#""usage":{"prompt_tokens":9,"total_tokens":"#;
 
 /// A whole answer to a request that does not stream.
@@ -66,22 +67,13 @@ pub(crate) fn push_role(out: &mut Vec<u8>) {
 
 /// The first token, which carries the engine's own time.
 pub(crate) fn push_first_token(out: &mut Vec<u8>, dwell_ns: u64, last: bool) {
-    push_chunk(
-        out,
-        &token_event(
-            &format!("{TOKEN}{DWELL}{dwell_ns:012}"),
-            finish_reason(last),
-        ),
-    );
+    push_chunk(out, &token_event(&format!("{TOKEN}{DWELL}{dwell_ns:012}"), finish_reason(last)));
 }
 
 /// Any later token.
 pub(crate) fn push_token(out: &mut Vec<u8>, last: bool) {
     if last {
-        push_chunk(
-            out,
-            &token_event(&format!("{TOKEN}token"), finish_reason(last)),
-        );
+        push_chunk(out, &token_event(&format!("{TOKEN}token"), finish_reason(last)));
     } else {
         out.extend_from_slice(&PLAIN_TOKEN);
     }
@@ -91,10 +83,7 @@ pub(crate) fn push_token(out: &mut Vec<u8>, last: bool) {
 pub(crate) fn push_end(out: &mut Vec<u8>, tokens: u32, include_usage: bool) {
     if include_usage {
         let total = u64::from(tokens) + 9;
-        push_chunk(
-            out,
-            &format!("{CHUNK_OPEN}],{USAGE}{total},\"completion_tokens\":{tokens}}}}}\n\n"),
-        );
+        push_chunk(out, &format!("{CHUNK_OPEN}],{USAGE}{total},\"completion_tokens\":{tokens}}}}}\n\n"));
     }
     push_chunk(out, "data: [DONE]\n\n");
     out.extend_from_slice(b"0\r\n\r\n");
@@ -139,10 +128,8 @@ mod tests {
         let text = std::str::from_utf8(message.body()).unwrap();
         assert_eq!(text.matches(TOKEN).count(), 3);
         assert!(text.contains("dwell_ns=000000001234"));
-        let events: Vec<&str> = text
-            .split_terminator("\n\n")
-            .map(|event| event.strip_prefix("data: ").unwrap())
-            .collect();
+        let events: Vec<&str> =
+            text.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap()).collect();
         assert_eq!(events.len(), 6, "role, three tokens, usage, done");
         for event in &events[..5] {
             serde_json::from_str::<serde_json::Value>(event).unwrap();

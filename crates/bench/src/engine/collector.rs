@@ -57,11 +57,7 @@ fn spans<'a>(export: &'a [u8], each: &mut impl FnMut(&'a str)) -> Option<()> {
 }
 
 /// Calls `each` for every length-delimited field `wanted` of a protobuf message; `None` where it is malformed.
-fn messages<'a>(
-    mut message: &'a [u8],
-    wanted: u64,
-    each: &mut impl FnMut(&'a [u8]) -> Option<()>,
-) -> Option<()> {
+fn messages<'a>(mut message: &'a [u8], wanted: u64, each: &mut impl FnMut(&'a [u8]) -> Option<()>) -> Option<()> {
     while !message.is_empty() {
         let tag = varint(&mut message)?;
         match tag & 7 {
@@ -123,10 +119,7 @@ mod tests {
                 field(2, &span)
             })
             .collect();
-        field(
-            1,
-            &[field(1, b""), field(2, &[field(1, b""), spans].concat())].concat(),
-        )
+        field(1, &[field(1, b""), field(2, &[field(1, b""), spans].concat())].concat())
     }
 
     #[test]
@@ -135,10 +128,7 @@ mod tests {
         stats.count("/gateway", &export(&["a", "b", "a"]));
         stats.count("/gateway", &export(&["a"]));
         stats.count("/sidecar", &export(&["b"]));
-        assert_eq!(
-            stats.spans["/gateway"],
-            BTreeMap::from([("a".to_owned(), 3), ("b".to_owned(), 1)])
-        );
+        assert_eq!(stats.spans["/gateway"], BTreeMap::from([("a".to_owned(), 3), ("b".to_owned(), 1)]));
         assert_eq!(stats.spans["/sidecar"]["b"], 1);
         assert_eq!(stats.unreadable, 0);
     }

@@ -62,13 +62,7 @@ impl Conn {
     pub(crate) fn new(socket: TcpStream, generation: u64) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
-        Ok(Self {
-            socket,
-            request: Message::new(Role::Request),
-            paced: None,
-            generation,
-            unsent: Vec::new(),
-        })
+        Ok(Self { socket, request: Message::new(Role::Request), paced: None, generation, unsent: Vec::new() })
     }
 
     /// Reads what there is into `buffer`; `Ok(None)` when there is nothing yet, `Ok(Some(0))` when the client has left.

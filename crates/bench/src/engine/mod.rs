@@ -16,9 +16,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
-};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 
 pub(crate) use answer::{DWELL, TOKEN};
 pub(crate) use collector::Stats;
@@ -79,10 +77,7 @@ impl Engine {
         let listener = TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         poller.add(&listener, LISTENER)?;
-        let timer = timerfd_create(
-            TimerfdClockId::Monotonic,
-            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
-        )?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         poller.add(&timer, TIMER)?;
         Ok(Self {
             poller,
@@ -146,8 +141,7 @@ impl Engine {
             return Ok(());
         };
         if conn.is_blocked() && !conn.flush()? {
-            self.poller
-                .modify(&conn.socket, slot as u64, Interest::Read)?;
+            self.poller.modify(&conn.socket, slot as u64, Interest::Read)?;
         }
         let mut rest = match conn.read(&mut self.buffer)? {
             None => return Ok(()),
@@ -158,10 +152,7 @@ impl Engine {
             let Some(conn) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
                 return Ok(());
             };
-            rest.start += conn
-                .request
-                .feed(&self.buffer[rest.clone()])
-                .map_err(io::Error::other)?;
+            rest.start += conn.request.feed(&self.buffer[rest.clone()]).map_err(io::Error::other)?;
             if conn.request.is_done() {
                 self.answer(slot)?;
             }
@@ -182,20 +173,10 @@ impl Engine {
                 self.stats.stream_begun();
                 answer::push_stream_head(&mut self.out);
             } else {
-                self.out.extend_from_slice(if order.prefill {
-                    &answer::PREFILL
-                } else {
-                    &answer::COMPLETION
-                });
+                self.out.extend_from_slice(if order.prefill { &answer::PREFILL } else { &answer::COMPLETION });
             }
         } else {
-            aside(
-                &mut self.stats,
-                target,
-                conn.request.body(),
-                conn.request.head(),
-                &mut self.out,
-            );
+            aside(&mut self.stats, target, conn.request.body(), conn.request.head(), &mut self.out);
         }
         conn.request.reset();
         let (paced, generation) = (conn.paced, conn.generation);
@@ -217,8 +198,7 @@ impl Engine {
         };
         let was_blocked = conn.is_blocked();
         if conn.send(&self.out)? && !was_blocked {
-            self.poller
-                .modify(&conn.socket, slot as u64, Interest::ReadWrite)?;
+            self.poller.modify(&conn.socket, slot as u64, Interest::ReadWrite)?;
         }
         Ok(())
     }
@@ -252,11 +232,7 @@ impl Engine {
                 break;
             }
             self.due.pop();
-            let current = self
-                .slots
-                .get(slot)
-                .and_then(Option::as_ref)
-                .map(|conn| conn.generation);
+            let current = self.slots.get(slot).and_then(Option::as_ref).map(|conn| conn.generation);
             if current == Some(generation) && self.next_token(slot).is_err() {
                 self.close(slot);
             }
@@ -268,10 +244,7 @@ impl Engine {
     fn arm(&mut self) -> io::Result<()> {
         let earliest = self.due.peek().map_or(0, |&Reverse((due, ..))| due);
         if earliest != self.armed {
-            let value = Itimerspec {
-                it_interval: timespec(0),
-                it_value: timespec(earliest),
-            };
+            let value = Itimerspec { it_interval: timespec(0), it_value: timespec(earliest) };
             timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &value)?;
             self.armed = earliest;
         }
@@ -284,9 +257,7 @@ fn aside(stats: &mut Stats, target: &[u8], body: &[u8], head: &[u8], out: &mut V
     let target = String::from_utf8_lossy(target);
     if let Some(source) = target.strip_suffix("/v1/traces") {
         stats.count(source, body);
-        out.extend_from_slice(
-            b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n",
-        );
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n");
     } else if target == "/bench/stats" {
         let text = serde_json::to_string(stats).unwrap_or_default();
         out.extend_from_slice(&answer::json(200, &text));

@@ -34,14 +34,8 @@ impl Order {
             stream: is_true(body, b"\"stream\""),
             prefill,
             include_usage: is_true(body, b"\"include_usage\""),
-            tokens: u32::try_from(member(body, b"\"max_tokens\"").map_or(1, leading_number))
-                .unwrap_or(u32::MAX)
-                .max(1),
-            ttft: if prefill {
-                0
-            } else {
-                number(b"ttft_us=") * 1_000
-            },
+            tokens: u32::try_from(member(body, b"\"max_tokens\"").map_or(1, leading_number)).unwrap_or(u32::MAX).max(1),
+            ttft: if prefill { 0 } else { number(b"ttft_us=") * 1_000 },
             interval: number(b"itl_us=") * 1_000,
         }
     }
@@ -54,10 +48,7 @@ fn find<'a>(body: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
 
 /// What follows the colon of a member; `name` has its quotes.
 fn member<'a>(body: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    find(body, name)?
-        .trim_ascii_start()
-        .strip_prefix(b":")
-        .map(<[u8]>::trim_ascii_start)
+    find(body, name)?.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start)
 }
 
 fn is_true(body: &[u8], name: &[u8]) -> bool {
@@ -67,11 +58,7 @@ fn is_true(body: &[u8], name: &[u8]) -> bool {
 fn leading_number(text: &[u8]) -> u64 {
     text.iter()
         .take_while(|byte| byte.is_ascii_digit())
-        .fold(0_u64, |number, digit| {
-            number
-                .saturating_mul(10)
-                .saturating_add(u64::from(digit - b'0'))
-        })
+        .fold(0_u64, |number, digit| number.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
 }
 
 #[cfg(test)]
@@ -101,7 +88,8 @@ mod tests {
 
     #[test]
     fn the_decode_leg_is_an_ordinary_stream() {
-        let order = Order::read(br#"{"stream":true,"kv_transfer_params":{"do_remote_decode":false,"do_remote_prefill":true}}"#);
+        let order =
+            Order::read(br#"{"stream":true,"kv_transfer_params":{"do_remote_decode":false,"do_remote_prefill":true}}"#);
         assert!(order.stream && !order.prefill);
         assert_eq!(order.tokens, 1, "no limit: one token");
     }

@@ -23,15 +23,9 @@ impl Machine {
     pub(crate) fn read(cores: usize) -> Self {
         let file = |path| fs::read_to_string(path).unwrap_or_default();
         let known = |text: Option<&str>| text.unwrap_or("unknown").trim().to_owned();
-        let (cpuinfo, release, load) = (
-            file("/proc/cpuinfo"),
-            file("/proc/sys/kernel/osrelease"),
-            file("/proc/loadavg"),
-        );
-        let model = cpuinfo
-            .lines()
-            .find(|line| line.starts_with("model name"))
-            .and_then(|line| line.split_once(':'));
+        let (cpuinfo, release, load) =
+            (file("/proc/cpuinfo"), file("/proc/sys/kernel/osrelease"), file("/proc/loadavg"));
+        let model = cpuinfo.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
         Self {
             cores,
             cpu: known(model.map(|(_, name)| name)),
@@ -43,15 +37,7 @@ impl Machine {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            cores,
-            cpu,
-            kernel,
-            load,
-        } = self;
-        write!(
-            f,
-            "{cores} cores {cpu}, Linux {kernel}, load average {load} before the run"
-        )
+        let Self { cores, cpu, kernel, load } = self;
+        write!(f, "{cores} cores {cpu}, Linux {kernel}, load average {load} before the run")
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Bar {
 pub(crate) struct Judged {
     /// What the rule looks at; `None` where nothing was measured.
     pub(crate) value: Option<f64>,
+    /// The least and the most of what it is the middle of: how noisy the run was.
+    pub(crate) range: Option<(f64, f64)>,
     /// Comparisons that went into it.
     pub(crate) pairs: usize,
     pub(crate) holds: bool,
@@ -74,17 +76,12 @@ pub(crate) struct Sheet {
 impl Sheet {
     /// Adds the next pass's sample.
     pub(crate) fn push(&mut self, subject: &'static str, metric: Metric, sample: f64) {
-        self.samples
-            .entry((subject, metric))
-            .or_default()
-            .push(sample);
+        self.samples.entry((subject, metric)).or_default().push(sample);
     }
 
     /// All samples of a subject, in the order of the passes.
     pub(crate) fn samples(&self, subject: &'static str, metric: Metric) -> &[f64] {
-        self.samples
-            .get(&(subject, metric))
-            .map_or(&[], Vec::as_slice)
+        self.samples.get(&(subject, metric)).map_or(&[], Vec::as_slice)
     }
 
     /// The median sample.
@@ -95,32 +92,28 @@ impl Sheet {
     /// Holds a bar against the samples; one that nothing was measured for does not hold.
     pub(crate) fn judge(&self, bar: Bar, yardstick: &'static str) -> Judged {
         let own = self.samples(bar.subject, bar.metric);
-        let pairs = || {
-            own.iter()
-                .copied()
-                .zip(self.samples(yardstick, bar.metric).iter().copied())
+        let others = self.samples(yardstick, bar.metric);
+        let compared: Vec<f64> = match bar.rule {
+            Rule::RatioAtLeast(_) | Rule::RatioAtMost(_) => pairs(own, others).map(|(a, b)| a / b).collect(),
+            Rule::ExcessAtMost(_) => pairs(own, others).map(|(a, b)| a - b).collect(),
+            Rule::AtMost(_) | Rule::MedianAtMost(_) => own.to_vec(),
         };
-        let (value, pairs) = match bar.rule {
-            Rule::RatioAtLeast(_) | Rule::RatioAtMost(_) => {
-                (median(pairs().map(|(a, b)| a / b)), pairs().count())
-            }
-            Rule::ExcessAtMost(_) => (median(pairs().map(|(a, b)| a - b)), pairs().count()),
-            Rule::AtMost(_) => (own.iter().copied().reduce(f64::max), own.len()),
-            Rule::MedianAtMost(_) => (median(own.iter().copied()), own.len()),
-        };
+        let least = compared.iter().copied().reduce(f64::min);
+        let most = compared.iter().copied().reduce(f64::max);
+        let value = if matches!(bar.rule, Rule::AtMost(_)) { most } else { median(compared.iter().copied()) };
         let holds = value.is_some_and(|value| match bar.rule {
             Rule::RatioAtLeast(limit) => value >= limit,
-            Rule::RatioAtMost(limit)
-            | Rule::ExcessAtMost(limit)
-            | Rule::AtMost(limit)
-            | Rule::MedianAtMost(limit) => value <= limit,
+            Rule::RatioAtMost(limit) | Rule::ExcessAtMost(limit) | Rule::AtMost(limit) | Rule::MedianAtMost(limit) => {
+                value <= limit
+            }
         });
-        Judged {
-            value,
-            pairs,
-            holds,
-        }
+        Judged { value, range: least.zip(most), pairs: compared.len(), holds }
     }
+}
+
+/// Samples of the same pass.
+fn pairs(own: &[f64], others: &[f64]) -> impl Iterator<Item = (f64, f64)> {
+    own.iter().copied().zip(others.iter().copied())
 }
 
 /// The middle value; the mean of the two middle ones of an even count.

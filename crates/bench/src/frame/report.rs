@@ -27,17 +27,11 @@ pub(crate) struct Report {
 impl Report {
     /// Whether every bar holds.
     pub(crate) fn verdict(&self) -> Verdict {
-        if self.judged().all(|(_, judged)| judged.holds) {
-            Verdict::Held
-        } else {
-            Verdict::Missed
-        }
+        if self.judged().all(|(_, judged)| judged.holds) { Verdict::Held } else { Verdict::Missed }
     }
 
     fn judged(&self) -> impl Iterator<Item = (Bar, Judged)> {
-        self.bars
-            .iter()
-            .map(|&bar| (bar, self.sheet.judge(bar, self.yardstick)))
+        self.bars.iter().map(|&bar| (bar, self.sheet.judge(bar, self.yardstick)))
     }
 
     /// The report with every sample.
@@ -46,28 +40,16 @@ impl Report {
             let metrics = self.columns.iter().map(|&metric| {
                 let samples = self.sheet.samples(subject, metric);
                 let median = self.sheet.median(subject, metric);
-                (
-                    metric.name.to_owned(),
-                    json!({"unit": metric.unit, "median": median, "samples": samples}),
-                )
+                (metric.name.to_owned(), json!({"unit": metric.unit, "median": median, "samples": samples}))
             });
             (subject.to_owned(), Value::Object(metrics.collect()))
         });
-        let bars = self.judged().map(
-            |(
-                bar,
-                Judged {
-                    value,
-                    pairs,
-                    holds,
-                },
-            )| {
-                json!({
-                    "subject": bar.subject, "metric": bar.metric.name, "demand": self.demand(bar),
-                    "value": value, "pairs": pairs, "holds": holds,
-                })
-            },
-        );
+        let bars = self.judged().map(|(bar, Judged { value, range, pairs, holds })| {
+            json!({
+                "subject": bar.subject, "metric": bar.metric.name, "demand": self.demand(bar),
+                "value": value, "range": range, "pairs": pairs, "holds": holds,
+            })
+        });
         json!({
             "title": self.title,
             "machine": self.machine,
@@ -82,11 +64,7 @@ impl Report {
     /// What a bar demands, in words.
     fn demand(&self, bar: Bar) -> String {
         let (yardstick, Metric { unit, decimals, .. }) = (self.yardstick, bar.metric);
-        let unit = if unit.is_empty() {
-            String::new()
-        } else {
-            format!(" {unit}")
-        };
+        let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
         match bar.rule {
             Rule::RatioAtLeast(limit) => format!("at least {limit:.2} x {yardstick}"),
             Rule::RatioAtMost(limit) => format!("at most {limit:.2} x {yardstick}"),
@@ -101,12 +79,9 @@ impl Report {
 
     fn figures_table(&self) -> Vec<Vec<String>> {
         let heading = |cell: fn(&Metric) -> &'static str| {
-            std::iter::once(String::new())
-                .chain(self.columns.iter().map(|metric| cell(metric).to_owned()))
-                .collect()
+            std::iter::once(String::new()).chain(self.columns.iter().map(|metric| cell(metric).to_owned())).collect()
         };
-        let mut rows: Vec<Vec<String>> =
-            vec![heading(|metric| metric.name), heading(|metric| metric.unit)];
+        let mut rows: Vec<Vec<String>> = vec![heading(|metric| metric.name), heading(|metric| metric.unit)];
         rows.extend(self.subjects.iter().map(|&subject| {
             let cells = self.columns.iter().map(|&metric| {
                 self.sheet
@@ -122,19 +97,18 @@ impl Report {
         let row = |(bar, judged): (Bar, Judged)| {
             let decimals = match bar.rule {
                 Rule::RatioAtLeast(_) | Rule::RatioAtMost(_) => 2,
-                Rule::ExcessAtMost(_) | Rule::AtMost(_) | Rule::MedianAtMost(_) => {
-                    bar.metric.decimals
-                }
+                Rule::ExcessAtMost(_) | Rule::AtMost(_) | Rule::MedianAtMost(_) => bar.metric.decimals,
             };
+            let value = judged.value.map(|value| format!("{value:.decimals$}"));
+            let range = judged.range.filter(|_| judged.pairs > 1);
+            let range = range.map(|(least, most)| format!("{least:.decimals$} to {most:.decimals$}"));
             vec![
                 bar.subject.to_owned(),
                 bar.metric.name.to_owned(),
                 self.demand(bar),
-                judged.value.map_or_else(
-                    || "not measured".to_owned(),
-                    |value| format!("{value:.decimals$}"),
-                ),
+                value.unwrap_or_else(|| "not measured".to_owned()),
                 if judged.holds { "holds" } else { "MISSED" }.to_owned(),
+                range.unwrap_or_default(),
             ]
         };
         self.judged().map(row).collect()
@@ -149,7 +123,7 @@ impl fmt::Display for Report {
         for note in &self.notes {
             writeln!(f, "{note}")?;
         }
-        writeln!(f, "\nBars, medians of comparisons within one pass:")?;
+        writeln!(f, "\nBars, medians of comparisons within one pass (and their range):")?;
         aligned(f, &self.bars_table(), |column| column == 3)?;
         match self.judged().filter(|(_, judged)| !judged.holds).count() {
             0 => writeln!(f, "\nevery bar holds"),
@@ -159,25 +133,12 @@ impl fmt::Display for Report {
 }
 
 /// Writes rows with columns as wide as their widest cell; `right` says which are aligned to the right.
-fn aligned(
-    f: &mut fmt::Formatter<'_>,
-    rows: &[Vec<String>],
-    right: fn(usize) -> bool,
-) -> fmt::Result {
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-    };
+fn aligned(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>], right: fn(usize) -> bool) -> fmt::Result {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     for row in rows {
         let cells = row.iter().enumerate().map(|(column, cell)| {
             let width = width(column).unwrap_or(0);
-            if right(column) {
-                format!("{cell:>width$}")
-            } else {
-                format!("{cell:<width$}")
-            }
+            if right(column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
         });
         writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }

@@ -1,39 +1,23 @@
 use super::*;
 
-const RPS: Metric = Metric {
-    name: "requests/s",
-    unit: "",
-    decimals: 0,
-};
+const RPS: Metric = Metric { name: "requests/s", unit: "", decimals: 0 };
 
 fn sheet(samples: &[(&'static str, &[f64])]) -> Sheet {
     let mut sheet = Sheet::default();
     for (subject, values) in samples {
-        values
-            .iter()
-            .for_each(|&value| sheet.push(subject, RPS, value));
+        values.iter().for_each(|&value| sheet.push(subject, RPS, value));
     }
     sheet
 }
 
 fn judge(sheet: &Sheet, rule: Rule) -> Judged {
-    sheet.judge(
-        Bar {
-            subject: "ours",
-            metric: RPS,
-            rule,
-        },
-        "nginx",
-    )
+    sheet.judge(Bar { subject: "ours", metric: RPS, rule }, "nginx")
 }
 
 #[test]
 fn pairs_of_one_pass_are_compared_not_medians_of_all() {
     // The machine is ten times slower in the second pass: the medians' ratio would be 60 / 1000.
-    let sheet = sheet(&[
-        ("ours", &[600.0, 60.0, 6.0]),
-        ("nginx", &[1000.0, 100.0, 10.0]),
-    ]);
+    let sheet = sheet(&[("ours", &[600.0, 60.0, 6.0]), ("nginx", &[1000.0, 100.0, 10.0])]);
     let judged = judge(&sheet, Rule::RatioAtLeast(0.6));
     assert_eq!((judged.pairs, judged.holds), (3, true));
     assert!((judged.value.unwrap() - 0.6).abs() < 1e-12);
@@ -58,12 +42,7 @@ fn limits_look_at_the_worst_sample_or_the_middle_one() {
 
 #[test]
 fn what_was_not_measured_does_not_hold() {
-    for rule in [
-        Rule::RatioAtLeast(0.0),
-        Rule::RatioAtMost(9.0),
-        Rule::ExcessAtMost(9.0),
-        Rule::AtMost(9.0),
-    ] {
+    for rule in [Rule::RatioAtLeast(0.0), Rule::RatioAtMost(9.0), Rule::ExcessAtMost(9.0), Rule::AtMost(9.0)] {
         let judged = judge(&Sheet::default(), rule);
         assert_eq!((judged.value, judged.holds), (None, false), "{rule:?}");
     }
@@ -84,21 +63,12 @@ fn medians_and_percentiles() {
 fn report(sheet: Sheet) -> Report {
     Report {
         title: "bench of tests",
-        machine: Machine {
-            cores: 2,
-            cpu: "Some CPU".to_owned(),
-            kernel: "6.1".to_owned(),
-            load: "0.10".to_owned(),
-        },
+        machine: Machine { cores: 2, cpu: "Some CPU".to_owned(), kernel: "6.1".to_owned(), load: "0.10".to_owned() },
         yardstick: "nginx",
         subjects: vec!["nginx", "ours"],
         columns: vec![RPS],
         sheet,
-        bars: vec![Bar {
-            subject: "ours",
-            metric: RPS,
-            rule: Rule::RatioAtLeast(0.6),
-        }],
+        bars: vec![Bar { subject: "ours", metric: RPS, rule: Rule::RatioAtLeast(0.6) }],
         notes: vec!["a note".to_owned()],
     }
 }
@@ -112,10 +82,7 @@ fn a_report_shows_figures_beside_bars() {
     assert!(text.contains("at least 0.60 x nginx"), "{text}");
     assert!(text.contains("0.65"), "{text}");
     assert!(text.contains("every bar holds"), "{text}");
-    assert!(
-        text.lines().all(|line| line == line.trim_end()),
-        "no trailing blanks"
-    );
+    assert!(text.lines().all(|line| line == line.trim_end()), "no trailing blanks");
 }
 
 #[test]

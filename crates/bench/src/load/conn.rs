@@ -55,13 +55,7 @@ impl Conn {
         let socket = TcpStream::connect(address)?;
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
-        Ok(Self {
-            socket,
-            response: Message::new(Role::Response),
-            sent: 0,
-            added: None,
-            rounds: 0,
-        })
+        Ok(Self { socket, response: Message::new(Role::Response), sent: 0, added: None, rounds: 0 })
     }
 
     /// Sends a request; the connection has none under way, so its send buffer is empty and takes all of it.
@@ -78,11 +72,7 @@ impl Conn {
     }
 
     /// Reads what has come; `Some` when the answer is complete and as ordered.
-    pub(crate) fn read(
-        &mut self,
-        buffer: &mut [u8],
-        tokens: Option<usize>,
-    ) -> Result<Option<Answered>, Failure> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8], tokens: Option<usize>) -> Result<Option<Answered>, Failure> {
         let count = match self.socket.read(buffer) {
             Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             Ok(count) => count,
@@ -92,8 +82,7 @@ impl Conn {
         let at = now();
         let taken = self.response.feed(&buffer[..count])?;
         if tokens.is_some() && self.added.is_none() {
-            self.added =
-                dwell(self.response.body()).map(|dwell| (at - self.sent).saturating_sub(dwell));
+            self.added = dwell(self.response.body()).map(|dwell| (at - self.sent).saturating_sub(dwell));
         }
         if !self.response.is_done() {
             return Ok(None);
@@ -102,21 +91,14 @@ impl Conn {
             return Err(io::Error::other("bytes after the answer").into());
         }
         self.check(tokens)?;
-        Ok(Some(Answered {
-            total: at - self.sent,
-            added: self.added,
-            at,
-        }))
+        Ok(Some(Answered { total: at - self.sent, added: self.added, at }))
     }
 
     fn check(&self, tokens: Option<usize>) -> Result<(), Failure> {
         let body = self.response.body();
         let status = self.response.status().unwrap_or(0);
         if status != 200 {
-            return Err(Failure::Status(
-                status,
-                String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned(),
-            ));
+            return Err(Failure::Status(status, String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned()));
         }
         let Some(ordered) = tokens else { return Ok(()) };
         let arrived = memchr::memmem::find_iter(body, TOKEN).count();
@@ -131,8 +113,5 @@ impl Conn {
 /// The engine's own time, once its digits have arrived.
 fn dwell(body: &[u8]) -> Option<u64> {
     let from = memchr::memmem::find(body, DWELL.as_bytes())? + DWELL.len();
-    std::str::from_utf8(body.get(from..from + DWELL_DIGITS)?)
-        .ok()?
-        .parse()
-        .ok()
+    std::str::from_utf8(body.get(from..from + DWELL_DIGITS)?).ok()?.parse().ok()
 }

@@ -71,9 +71,8 @@ impl Shape {
         let body = format!(
             "{{\"model\":\"bench\",\"messages\":[{{\"role\":\"user\",\"content\":\"Say something of about forty letters.\"}}],{members}}}"
         );
-        let prefiller = self.prefiller.map_or_else(String::new, |target| {
-            format!("x-prefiller-host-port: {target}\r\n")
-        });
+        let prefiller =
+            self.prefiller.map_or_else(String::new, |target| format!("x-prefiller-host-port: {target}\r\n"));
         format!(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n{prefiller}content-length: {}\r\n\r\n{body}",
             body.len()
@@ -133,12 +132,7 @@ impl Session {
     /// # Errors
     /// One of them is refused.
     pub(crate) fn open(address: SocketAddr, count: usize) -> Result<Self, LoadError> {
-        let mut session = Self {
-            address,
-            poller: Poller::new()?,
-            conns: Vec::new(),
-            buffer: vec![0; READ_BUFFER],
-        };
+        let mut session = Self { address, poller: Poller::new()?, conns: Vec::new(), buffer: vec![0; READ_BUFFER] };
         for index in 0..count {
             let conn = session.connect(index)?;
             session.conns.push(conn);
@@ -222,9 +216,7 @@ impl Session {
         if self.conns[index].send(run.request).is_err() {
             // The server closed it while it lay idle: a fresh one, once.
             self.reconnect(index)?;
-            self.conns[index]
-                .send(run.request)
-                .map_err(LoadError::Failing)?;
+            self.conns[index].send(run.request).map_err(LoadError::Failing)?;
         }
         Ok(())
     }
@@ -270,3 +262,6 @@ impl Run<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

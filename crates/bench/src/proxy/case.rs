@@ -90,11 +90,9 @@ impl Case {
             Self::Haproxy => {
                 vec![place.bare(self, yardstick::haproxy(front, engine, place.directory)?)]
             }
-            Self::Gateway => vec![place.ours(
-                self,
-                "gateway",
-                gateway_flags(front, &[("neutral-endpoints", engine)]),
-            )?],
+            Self::Gateway => {
+                vec![place.ours(self, "gateway", gateway_flags(front, &[("neutral-endpoints", engine)]))?]
+            }
             Self::Sidecar | Self::SidecarNixlv2 => {
                 vec![place.ours(self, "sidecar", sidecar_flags(front, engine)?)?]
             }
@@ -115,15 +113,8 @@ const GATEWAY_SPAN: &str = "gateway.request";
 const SIDECAR_SPAN: &str = "llm_d.pd_proxy.request";
 
 fn gateway_flags(listen: SocketAddr, endpoints: &[(&str, SocketAddr)]) -> Vec<String> {
-    let mut flags = vec![
-        format!("--host={}", listen.ip()),
-        format!("--port={}", listen.port()),
-    ];
-    flags.extend(
-        endpoints
-            .iter()
-            .map(|(flag, address)| format!("--{flag}={address}")),
-    );
+    let mut flags = vec![format!("--host={}", listen.ip()), format!("--port={}", listen.port())];
+    flags.extend(endpoints.iter().map(|(flag, address)| format!("--{flag}={address}")));
     flags
 }
 
@@ -153,33 +144,19 @@ pub(super) struct Place<'a> {
 
 impl Place<'_> {
     fn bare(&self, case: Case, command: Vec<OsString>) -> Launch {
-        Launch {
-            name: case.name().to_owned(),
-            command,
-            environment: Vec::new(),
-            cpu: self.cpu,
-        }
+        Launch { name: case.name().to_owned(), command, environment: Vec::new(), cpu: self.cpu }
     }
 
     /// A component of this very executable, telemetry fully on.
-    fn ours(
-        &self,
-        case: Case,
-        component: &str,
-        flags: Vec<String>,
-    ) -> Result<Launch, ProcessError> {
-        let program =
-            std::env::current_exe().map_err(ProcessError::io("cannot find this executable"))?;
+    fn ours(&self, case: Case, component: &str, flags: Vec<String>) -> Result<Launch, ProcessError> {
+        let program = std::env::current_exe().map_err(ProcessError::io("cannot find this executable"))?;
         let command = std::iter::once(program.into_os_string())
             .chain([component.into()])
             .chain(flags.into_iter().map(OsString::from))
             .collect();
         let environment = vec![
             ("OTEL_TRACES_EXPORTER", "otlp".to_owned()),
-            (
-                "OTEL_EXPORTER_OTLP_ENDPOINT",
-                format!("http://{}{}", self.engine, self.collector),
-            ),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}{}", self.engine, self.collector)),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf".to_owned()),
             ("OTEL_TRACES_SAMPLER", "parentbased_always_on".to_owned()),
         ];

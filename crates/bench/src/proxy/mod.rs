@@ -46,25 +46,13 @@ pub struct Args {
 
 impl Args {
     fn cases(&self) -> Vec<Case> {
-        let wanted =
-            |case: &Case| *case == YARDSTICK || self.only.is_empty() || self.only.contains(case);
+        let wanted = |case: &Case| *case == YARDSTICK || self.only.is_empty() || self.only.contains(case);
         Case::ALL.into_iter().filter(wanted).collect()
     }
 
     fn plan<'a>(&self, directory: &'a std::path::Path, proxy_cpu: usize) -> Plan<'a> {
-        let (starts, loops, paced, probes) = if self.quick {
-            (1, (5, 200), 2, 2)
-        } else {
-            (5, (15, 400), 5, 5)
-        };
-        Plan {
-            directory,
-            proxy_cpu,
-            starts,
-            loops: (loops.0, loops.1 * crate::stopwatch::MILLISECOND),
-            paced,
-            probes,
-        }
+        let (starts, loops, paced, probes) = if self.quick { (1, (5, 200), 2, 2) } else { (5, (15, 400), 5, 5) };
+        Plan { directory, proxy_cpu, starts, loops: (loops.0, loops.1 * crate::stopwatch::MILLISECOND), paced, probes }
     }
 }
 
@@ -85,14 +73,10 @@ pub fn run(args: &Args) -> Result<Verdict, Error> {
 }
 
 fn measure(args: &Args) -> Result<Report, Error> {
-    let directory =
-        tempfile::tempdir().map_err(ProcessError::io("cannot make a temporary directory"))?;
+    let directory = tempfile::tempdir().map_err(ProcessError::io("cannot make a temporary directory"))?;
     let cores = pin::cores();
     let machine = Machine::read(cores.len());
-    let (load_cpu, proxy_cpu) = (
-        cores.first().copied().unwrap_or(0),
-        cores.last().copied().unwrap_or(0),
-    );
+    let (load_cpu, proxy_cpu) = (cores.first().copied().unwrap_or(0), cores.last().copied().unwrap_or(0));
     pin::to_core(load_cpu).map_err(ProcessError::io("cannot pin the load to its core"))?;
     raise_descriptor_limit()?;
 
@@ -105,10 +89,7 @@ fn measure(args: &Args) -> Result<Report, Error> {
         "proxy on core {proxy_cpu}, engine and load on core {load_cpu}; spans of ours exported over OTLP/HTTP, every token timed"
     )];
     if load_cpu == proxy_cpu {
-        notes.push(
-            "there is only one core: proxy, engine and load share it, the ratios mean little"
-                .to_owned(),
-        );
+        notes.push("there is only one core: proxy, engine and load share it, the ratios mean little".to_owned());
     }
     notes.extend(settle(&engine, &stacks, &mut sheet, &progress)?);
     progress.clear();
@@ -125,22 +106,12 @@ fn measure(args: &Args) -> Result<Report, Error> {
 }
 
 /// Compares requests with the spans that arrived, once they have; returns sentences about it.
-fn settle(
-    engine: &Engine,
-    stacks: &[Stack],
-    sheet: &mut Sheet,
-    progress: &Progress,
-) -> Result<Vec<String>, Error> {
+fn settle(engine: &Engine, stacks: &[Stack], sheet: &mut Sheet, progress: &Progress) -> Result<Vec<String>, Error> {
     progress.say(format_args!("waiting for the last spans"));
     let mut spans = engine.stats(false)?.spans;
     let mut waited = Duration::ZERO;
     let off = |spans: &Spans, stack: &Stack| -> u64 {
-        stack
-            .case
-            .request_spans()
-            .iter()
-            .map(|name| stack.requests.abs_diff(arrived(spans, stack, name)))
-            .sum()
+        stack.case.request_spans().iter().map(|name| stack.requests.abs_diff(arrived(spans, stack, name))).sum()
     };
     while waited < SPANS_PATIENCE && stacks.iter().any(|stack| off(&spans, stack) > 0) {
         std::thread::sleep(SPANS_PAUSE);
@@ -152,20 +123,15 @@ fn settle(
         let name = stack.case.name();
         sheet.push(name, FAILED, stack.failed as f64);
         if let Some(failure) = &stack.failure {
-            notes.push(format!(
-                "{name}: {} of {} requests failed, first with: {failure}",
-                stack.failed, stack.requests
-            ));
+            notes
+                .push(format!("{name}: {} of {} requests failed, first with: {failure}", stack.failed, stack.requests));
         }
         if !stack.case.request_spans().is_empty() {
             sheet.push(name, SPANS_OFF, off(&spans, stack) as f64);
         }
         for span in stack.case.request_spans() {
             let arrived = arrived(&spans, stack, span);
-            notes.push(format!(
-                "{name}: {arrived} {span} spans arrived for {} requests",
-                stack.requests
-            ));
+            notes.push(format!("{name}: {arrived} {span} spans arrived for {} requests", stack.requests));
         }
     }
     Ok(notes)
@@ -174,11 +140,7 @@ fn settle(
 type Spans = std::collections::BTreeMap<String, std::collections::BTreeMap<String, u64>>;
 
 fn arrived(spans: &Spans, stack: &Stack, name: &str) -> u64 {
-    spans
-        .get(&stack.collector)
-        .and_then(|names| names.get(name))
-        .copied()
-        .unwrap_or(0)
+    spans.get(&stack.collector).and_then(|names| names.get(name)).copied().unwrap_or(0)
 }
 
 /// Raises the soft limit of descriptors; the processes that are started inherit it.
@@ -189,17 +151,8 @@ fn raise_descriptor_limit() -> Result<(), Error> {
         return Ok(());
     }
     if limit.maximum.is_some_and(|maximum| maximum < DESCRIPTORS) {
-        return Err(Error::Descriptors {
-            wanted: DESCRIPTORS,
-            allowed: limit.maximum.unwrap_or(0),
-        });
+        return Err(Error::Descriptors { wanted: DESCRIPTORS, allowed: limit.maximum.unwrap_or(0) });
     }
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(DESCRIPTORS),
-            maximum: limit.maximum,
-        },
-    )
-    .map_err(|error| ProcessError::io("cannot raise the limit of open files")(error.into()).into())
+    setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum: limit.maximum })
+        .map_err(|error| ProcessError::io("cannot raise the limit of open files")(error.into()).into())
 }

@@ -64,10 +64,7 @@ pub(super) fn start(
 ) -> Result<Vec<Stack>, Error> {
     let mut stacks = Vec::with_capacity(cases.len());
     for &case in cases {
-        progress.say(format_args!(
-            "{}: start, memory at {STREAMS} streams",
-            case.name()
-        ));
+        progress.say(format_args!("{}: start, memory at {STREAMS} streams", case.name()));
         let mut kept = None;
         for attempt in 0..plan.starts {
             drop(kept.take());
@@ -89,25 +86,13 @@ pub(super) fn start(
 fn memory(stack: &mut Stack, engine: &Engine, sheet: &mut Sheet) -> Result<(), Error> {
     engine.stats(true)?;
     // Spread over 1 s and silent for 2 s, so that all are open before the first token.
-    let pace = Pace {
-        tokens: 8,
-        ttft_us: 2_000_000,
-        interval_us: 250_000,
-    };
-    let phase = Phase {
-        shape: stack.shape(Some(pace)),
-        spread: SECOND / STREAMS as u64,
-        until: Until::Each(1),
-    };
+    let pace = Pace { tokens: 8, ttft_us: 2_000_000, interval_us: 250_000 };
+    let phase = Phase { shape: stack.shape(Some(pace)), spread: SECOND / STREAMS as u64, until: Until::Each(1) };
     let mut session = stack.session(STREAMS)?;
     stack.run(&mut session, phase)?;
     let open = engine.stats(false)?.streams_peak;
     if open < STREAMS as u64 {
-        return Err(Error::TooFewStreams {
-            case: stack.case.name(),
-            open,
-            wanted: STREAMS as u64,
-        });
+        return Err(Error::TooFewStreams { case: stack.case.name(), open, wanted: STREAMS as u64 });
     }
     if stack.case != Case::Direct {
         sheet.push(stack.case.name(), RSS, stack.peak_rss()? as f64 / 1e6);
@@ -123,27 +108,13 @@ pub(super) fn measure(
     progress: &Progress,
 ) -> Result<(), Error> {
     let (loops, slice) = plan.loops;
-    interleave(
-        "requests/s",
-        loops,
-        stacks,
-        sheet,
-        progress,
-        |stack, sheet| closed_loop(stack, slice, sheet),
-    )?;
+    interleave("requests/s", loops, stacks, sheet, progress, |stack, sheet| closed_loop(stack, slice, sheet))?;
     interleave("paced streams", plan.paced, stacks, sheet, progress, paced)?;
-    interleave(
-        "added TTFT",
-        plan.probes,
-        stacks,
-        sheet,
-        progress,
-        |stack, sheet| {
-            added(stack, 0, ADDED_0, sheet)?;
-            added(stack, 20, ADDED_20, sheet)?;
-            added(stack, 300, ADDED_300, sheet)
-        },
-    )
+    interleave("added TTFT", plan.probes, stacks, sheet, progress, |stack, sheet| {
+        added(stack, 0, ADDED_0, sheet)?;
+        added(stack, 20, ADDED_20, sheet)?;
+        added(stack, 300, ADDED_300, sheet)
+    })
 }
 
 /// Passes over all stacks, every other one backwards, so that no case is always measured first.
@@ -158,11 +129,7 @@ fn interleave(
     for pass in 0..passes {
         progress.say(format_args!("{what}: pass {} of {passes}", pass + 1));
         for index in 0..stacks.len() {
-            let index = if pass % 2 == 0 {
-                index
-            } else {
-                stacks.len() - 1 - index
-            };
+            let index = if pass % 2 == 0 { index } else { stacks.len() - 1 - index };
             measure(&mut stacks[index], sheet)?;
         }
     }
@@ -174,25 +141,10 @@ fn closed_loop(stack: &mut Stack, slice: u64, sheet: &mut Sheet) -> Result<(), E
     let name = stack.case.name();
     let mut session = stack.session(CONCURRENCY)?;
     let shape = stack.shape(None);
-    let warm = Phase {
-        shape,
-        spread: 0,
-        until: Until::Each(4),
-    };
+    let warm = Phase { shape, spread: 0, until: Until::Each(4) };
     stack.run(&mut session, warm)?;
-    let (mut tally, cpu) = stack.run(
-        &mut session,
-        Phase {
-            shape,
-            spread: 0,
-            until: Until::Elapsed(slice),
-        },
-    )?;
-    sheet.push(
-        name,
-        RPS,
-        tally.in_time as f64 * SECOND as f64 / slice as f64,
-    );
+    let (mut tally, cpu) = stack.run(&mut session, Phase { shape, spread: 0, until: Until::Elapsed(slice) })?;
+    sheet.push(name, RPS, tally.in_time as f64 * SECOND as f64 / slice as f64);
     for (metric, share) in [(P50, 0.5), (P99, 0.99)] {
         if let Some(latency) = percentile(&mut tally.totals, share) {
             sheet.push(name, metric, ms(latency));
@@ -206,65 +158,28 @@ fn closed_loop(stack: &mut Stack, slice: u64, sheet: &mut Sheet) -> Result<(), E
 
 /// CPU per token of streams at the pace of an engine, their ticks spread evenly.
 fn paced(stack: &mut Stack, sheet: &mut Sheet) -> Result<(), Error> {
-    let pace = Pace {
-        tokens: 128,
-        ttft_us: 20_000,
-        interval_us: 10_000,
-    };
+    let pace = Pace { tokens: 128, ttft_us: 20_000, interval_us: 10_000 };
     let shape = stack.shape(Some(pace));
     let mut session = stack.session(CONCURRENCY)?;
-    let warm = Phase {
-        shape: stack.shape(None),
-        spread: 0,
-        until: Until::Each(2),
-    };
+    let warm = Phase { shape: stack.shape(None), spread: 0, until: Until::Each(2) };
     stack.run(&mut session, warm)?;
     let spread = pace.interval_us * 1_000 / CONCURRENCY as u64;
-    let (tally, cpu) = stack.run(
-        &mut session,
-        Phase {
-            shape,
-            spread,
-            until: Until::Each(1),
-        },
-    )?;
+    let (tally, cpu) = stack.run(&mut session, Phase { shape, spread, until: Until::Each(1) })?;
     if stack.case != Case::Direct {
-        sheet.push(
-            stack.case.name(),
-            CPU_TOKEN,
-            us(cpu) / tally.tokens.max(1) as f64,
-        );
+        sheet.push(stack.case.name(), CPU_TOKEN, us(cpu) / tally.tokens.max(1) as f64);
     }
     Ok(())
 }
 
 /// What the way there and back adds to the engine's time to first token, on kept-alive connections.
 fn added(stack: &mut Stack, ttft_ms: u64, metric: Metric, sheet: &mut Sheet) -> Result<(), Error> {
-    let pace = Pace {
-        tokens: 4,
-        ttft_us: ttft_ms * 1_000,
-        interval_us: 10_000,
-    };
+    let pace = Pace { tokens: 4, ttft_us: ttft_ms * 1_000, interval_us: 10_000 };
     let period = ttft_ms * MILLISECOND + 30 * MILLISECOND;
     let shape = stack.shape(Some(pace));
     let mut session = stack.session(PROBES)?;
-    stack.run(
-        &mut session,
-        Phase {
-            shape: stack.shape(None),
-            spread: 0,
-            until: Until::Each(2),
-        },
-    )?;
+    stack.run(&mut session, Phase { shape: stack.shape(None), spread: 0, until: Until::Each(2) })?;
     let until = Until::Elapsed((4 * period).max(SECOND / 2));
-    let (mut tally, _) = stack.run(
-        &mut session,
-        Phase {
-            shape,
-            spread: period / PROBES as u64,
-            until,
-        },
-    )?;
+    let (mut tally, _) = stack.run(&mut session, Phase { shape, spread: period / PROBES as u64, until })?;
     if let Some(added) = percentile(&mut tally.added, 0.5) {
         sheet.push(stack.case.name(), metric, ms(added));
     }

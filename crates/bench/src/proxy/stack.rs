@@ -21,42 +21,25 @@ impl Engine {
     /// Starts it on `cpu` and waits until it answers.
     pub(super) fn start(directory: &Path, cpu: usize) -> Result<Self, Error> {
         let address = free_address()?;
-        let program =
-            std::env::current_exe().map_err(ProcessError::io("cannot find this executable"))?;
-        let command = [
-            program.into_os_string(),
-            "bench".into(),
-            "engine".into(),
-            "--listen".into(),
-            address.to_string().into(),
-        ];
-        let launch = Launch {
-            name: "engine".to_owned(),
-            command: command.into(),
-            environment: Vec::new(),
-            cpu,
-        };
+        let program = std::env::current_exe().map_err(ProcessError::io("cannot find this executable"))?;
+        let command =
+            [program.into_os_string(), "bench".into(), "engine".into(), "--listen".into(), address.to_string().into()];
+        let launch = Launch { name: "engine".to_owned(), command: command.into(), environment: Vec::new(), cpu };
         let mut process = Process::start(&launch, directory)?;
         process.first_answer(address, &get(address, "GET"))?;
-        Ok(Self {
-            _process: process,
-            address,
-        })
+        Ok(Self { _process: process, address })
     }
 
     /// What it has seen; `restart` sets the peak of streams back.
     pub(super) fn stats(&self, restart: bool) -> Result<Stats, Error> {
         let request = get(self.address, if restart { "POST" } else { "GET" });
-        let (_, text) =
-            exchange(self.address, &request).map_err(ProcessError::io("the engine's figures"))?;
-        Ok(serde_json::from_str(&text)
-            .map_err(|error| ProcessError::io("the engine's figures")(error.into()))?)
+        let (_, text) = exchange(self.address, &request).map_err(ProcessError::io("the engine's figures"))?;
+        Ok(serde_json::from_str(&text).map_err(|error| ProcessError::io("the engine's figures")(error.into()))?)
     }
 }
 
 fn get(address: SocketAddr, method: &str) -> Vec<u8> {
-    format!("{method} /bench/stats HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\n\r\n")
-        .into_bytes()
+    format!("{method} /bench/stats HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\n\r\n").into_bytes()
 }
 
 /// A case under test.
@@ -78,40 +61,19 @@ pub(super) struct Stack {
 
 impl Stack {
     /// Starts the processes of `case`, the `attempt`th time, and waits until the front answers a completion.
-    pub(super) fn start(
-        case: Case,
-        engine: &Engine,
-        plan: &Plan<'_>,
-        attempt: u32,
-    ) -> Result<Self, Error> {
+    pub(super) fn start(case: Case, engine: &Engine, plan: &Plan<'_>, attempt: u32) -> Result<Self, Error> {
         let collector = format!("/{}/{attempt}", case.name().replace(' ', "-"));
-        let place = Place {
-            engine: engine.address,
-            directory: plan.directory,
-            cpu: plan.proxy_cpu,
-            collector: &collector,
-        };
+        let place =
+            Place { engine: engine.address, directory: plan.directory, cpu: plan.proxy_cpu, collector: &collector };
         let (launches, front) = case.launches(&place)?;
         let mut processes = Vec::with_capacity(launches.len());
         for launch in &launches {
             processes.push(Process::start(launch, plan.directory)?);
         }
         let prefiller = case.names_prefiller().then_some(engine.address);
-        let shape = Shape {
-            stream: None,
-            prefiller,
-        };
-        let mut stack = Self {
-            case,
-            front,
-            processes,
-            prefiller,
-            collector,
-            requests: 0,
-            failed: 0,
-            failure: None,
-            started_in: 0,
-        };
+        let shape = Shape { stream: None, prefiller };
+        let mut stack =
+            Self { case, front, processes, prefiller, collector, requests: 0, failed: 0, failure: None, started_in: 0 };
         stack.await_first_answer(&shape.request(front))?;
         Ok(stack)
     }
@@ -134,18 +96,11 @@ impl Stack {
 
     /// The shape of this stack's requests.
     pub(super) fn shape(&self, stream: Option<crate::load::Pace>) -> Shape {
-        Shape {
-            stream,
-            prefiller: self.prefiller,
-        }
+        Shape { stream, prefiller: self.prefiller }
     }
 
     /// Runs a phase over `session`; returns what it found and the CPU time that the stack spent on it, in ns.
-    pub(super) fn run(
-        &mut self,
-        session: &mut Session,
-        phase: Phase,
-    ) -> Result<(Tally, u64), Error> {
+    pub(super) fn run(&mut self, session: &mut Session, phase: Phase) -> Result<(Tally, u64), Error> {
         let before = self.cpu_ns()?;
         let tally = session.run(phase)?;
         let cpu = self.cpu_ns()?.saturating_sub(before);
@@ -158,19 +113,11 @@ impl Stack {
     }
 
     fn cpu_ns(&self) -> Result<u64, Error> {
-        Ok(self
-            .processes
-            .iter()
-            .map(Process::cpu_ns)
-            .sum::<Result<u64, _>>()?)
+        Ok(self.processes.iter().map(Process::cpu_ns).sum::<Result<u64, _>>()?)
     }
 
     /// Peak resident set of all its processes, in bytes.
     pub(super) fn peak_rss(&self) -> Result<u64, Error> {
-        Ok(self
-            .processes
-            .iter()
-            .map(Process::peak_rss)
-            .sum::<Result<u64, _>>()?)
+        Ok(self.processes.iter().map(Process::peak_rss).sum::<Result<u64, _>>()?)
     }
 }

@@ -18,11 +18,7 @@ const PLACES: [&str; 4] = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/loc
 ///
 /// # Errors
 /// It is not installed, or the directory cannot be written.
-pub(super) fn nginx(
-    listen: SocketAddr,
-    engine: SocketAddr,
-    directory: &Path,
-) -> Result<Vec<OsString>, Error> {
+pub(super) fn nginx(listen: SocketAddr, engine: SocketAddr, directory: &Path) -> Result<Vec<OsString>, Error> {
     let program = find("nginx", "nginx-light")?;
     let at = directory.display();
     // A master process would outlive the bench's guard: one process does both jobs.
@@ -79,11 +75,7 @@ http {{
 ///
 /// # Errors
 /// It is not installed, or the directory cannot be written.
-pub(super) fn haproxy(
-    listen: SocketAddr,
-    engine: SocketAddr,
-    directory: &Path,
-) -> Result<Vec<OsString>, Error> {
+pub(super) fn haproxy(listen: SocketAddr, engine: SocketAddr, directory: &Path) -> Result<Vec<OsString>, Error> {
     let program = find("haproxy", "haproxy")?;
     let text = format!(
         "global
@@ -104,15 +96,7 @@ backend engines
 "
     );
     let file = write(directory, "haproxy.cfg", &text)?;
-    Ok([
-        program.as_os_str(),
-        "-db".as_ref(),
-        "-q".as_ref(),
-        "-f".as_ref(),
-        file.as_os_str(),
-    ]
-    .map(OsString::from)
-    .into())
+    Ok([program.as_os_str(), "-db".as_ref(), "-q".as_ref(), "-f".as_ref(), file.as_os_str()].map(OsString::from).into())
 }
 
 fn find(program: &'static str, package: &'static str) -> Result<PathBuf, Error> {

@@ -42,10 +42,7 @@ fn chunks_extensions_and_trailers_however_they_are_cut() {
 fn what_a_missing_length_means_depends_on_the_role() {
     let (message, _) = read(Role::Request, b"GET / HTTP/1.1\r\n\r\n", 64);
     assert!(message.is_done());
-    assert_eq!(
-        Message::new(Role::Response).feed(b"HTTP/1.1 200 OK\r\n\r\n"),
-        Err(WireError::Unframed)
-    );
+    assert_eq!(Message::new(Role::Response).feed(b"HTTP/1.1 200 OK\r\n\r\n"), Err(WireError::Unframed));
 }
 
 #[test]
@@ -55,26 +52,16 @@ fn malformed_and_endless_messages_are_refused() {
     assert_eq!(with(b"xyz\r\n"), Err(WireError::Malformed));
     assert_eq!(with(&vec![b'1'; HEAD_LIMIT + 1]), Err(WireError::TooLong));
     let length = b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n";
-    assert_eq!(
-        Message::new(Role::Response).feed(length),
-        Err(WireError::Malformed)
-    );
-    assert_eq!(
-        Message::new(Role::Request).feed(&vec![b'a'; HEAD_LIMIT + 1]),
-        Err(WireError::TooLong)
-    );
+    assert_eq!(Message::new(Role::Response).feed(length), Err(WireError::Malformed));
+    assert_eq!(Message::new(Role::Request).feed(&vec![b'a'; HEAD_LIMIT + 1]), Err(WireError::TooLong));
 }
 
 #[test]
 fn a_reset_message_reads_the_next_one() {
     let mut message = Message::new(Role::Response);
-    message
-        .feed(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na")
-        .unwrap();
+    message.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na").unwrap();
     message.reset();
-    message
-        .feed(b"HTTP/1.1 503 No\r\ncontent-length: 2\r\n\r\nbb")
-        .unwrap();
+    message.feed(b"HTTP/1.1 503 No\r\ncontent-length: 2\r\n\r\nbb").unwrap();
     assert_eq!((message.status(), message.body()), (Some(503), &b"bb"[..]));
 }
 
