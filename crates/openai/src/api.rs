@@ -32,35 +32,20 @@ impl MemberPath {
     }
 
     const fn sampling(name: &'static str) -> Self {
-        Self {
-            parent: Some("sampling_params"),
-            name,
-        }
+        Self { parent: Some("sampling_params"), name }
     }
 }
 
 /// Chat, completions and messages; the longer name wins where both are given, as in vLLM.
-const CHAT_LIMITS: &[MemberPath] = &[
-    MemberPath::top("max_completion_tokens"),
-    MemberPath::top("max_tokens"),
-    MemberPath::top("min_tokens"),
-];
+const CHAT_LIMITS: &[MemberPath] =
+    &[MemberPath::top("max_completion_tokens"), MemberPath::top("max_tokens"), MemberPath::top("min_tokens")];
 const RESPONSES_LIMITS: &[MemberPath] = &[MemberPath::top("max_output_tokens")];
-const GENERATE_LIMITS: &[MemberPath] = &[
-    MemberPath::sampling("max_tokens"),
-    MemberPath::sampling("min_tokens"),
-];
+const GENERATE_LIMITS: &[MemberPath] = &[MemberPath::sampling("max_tokens"), MemberPath::sampling("min_tokens")];
 
 impl Api {
     /// Every API, in the order of their declaration.
-    pub const ALL: [Self; 6] = [
-        Self::ChatCompletions,
-        Self::Completions,
-        Self::Responses,
-        Self::Messages,
-        Self::Generate,
-        Self::Embeddings,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::ChatCompletions, Self::Completions, Self::Responses, Self::Messages, Self::Generate, Self::Embeddings];
 
     /// The API served at `path`, which must be exact (no query, no trailing slash).
     pub fn from_path(path: &str) -> Option<Self> {

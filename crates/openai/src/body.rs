@@ -40,19 +40,11 @@ pub struct BodyError {
 
 impl BodyError {
     fn syntax(offset: usize, what: impl Into<String>) -> Self {
-        Self {
-            offset,
-            what: what.into(),
-            param: None,
-        }
+        Self { offset, what: what.into(), param: None }
     }
 
     fn describe(&self) -> String {
-        let Self {
-            offset,
-            what,
-            param,
-        } = self;
+        let Self { offset, what, param } = self;
         match param {
             Some(param) => format!("invalid `{param}` at byte {offset}: {what}"),
             None => format!("invalid JSON at byte {offset}: {what}"),
@@ -96,9 +88,7 @@ impl Body {
 
     /// The raw value of the top-level member `name`; the last one where the client sent several, as engines read it.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.object
-            .last(&self.bytes, name)
-            .map(|member| &self.bytes[member.value.clone()])
+        self.object.last(&self.bytes, name).map(|member| &self.bytes[member.value.clone()])
     }
 
     /// The raw value of the member `name` of the top-level object `parent`; `None` too where `parent` is no object.
@@ -125,6 +115,14 @@ impl Body {
     /// An edit of this body, so far without changes.
     pub fn edit(&self) -> Edit<'_> {
         Edit::new(&self.bytes, &self.object)
+    }
+
+    /// Name and value, as they stand, of every member that `wanted` accepts, given a test for the member's name.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn texts(&self, wanted: impl Fn(&dyn Fn(&str) -> bool) -> bool) -> Vec<(&[u8], &[u8])> {
+        let members = self.object.members.iter();
+        let wanted = members.filter(|member| wanted(&|name| member.is(&self.bytes, name)));
+        wanted.map(|member| (&self.bytes[member.key.clone()], &self.bytes[member.value.clone()])).collect()
     }
 
     /// Offset in the body of `raw`, which is a slice of it.

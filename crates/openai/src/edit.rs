@@ -16,7 +16,7 @@ mod tests;
 
 /// Changes to one body, applied by [`Edit::build`].
 ///
-/// Later changes of the same member override earlier ones. A member that is set or removed and occurs several times is
+/// A later change of a member overrides an earlier one as if that had not been asked for. A member that is set or removed and occurs several times is
 /// left once or not at all; values are raw JSON and taken at their word.
 #[derive(Debug, Clone)]
 #[must_use = "an edit does nothing until it is built"]
@@ -28,11 +28,7 @@ pub struct Edit<'a> {
 
 impl<'a> Edit<'a> {
     pub(crate) fn new(bytes: &'a Bytes, object: &'a Object) -> Self {
-        Self {
-            bytes,
-            object,
-            changes: Changes::default(),
-        }
+        Self { bytes, object, changes: Changes::default() }
     }
 
     /// Sets the top-level member `name` to the JSON text `raw`: in its place, or at the end where it is absent.
@@ -96,10 +92,7 @@ impl<'a> Edit<'a> {
         for parent in parents {
             changes = &mut changes.of(parent).inside;
         }
-        *changes.of(name) = Change {
-            base,
-            inside: Changes::default(),
-        };
+        *changes.of(name) = Change { base, inside: Changes::default() };
         self
     }
 }
@@ -127,25 +120,17 @@ enum Base<'a> {
 impl<'a> Changes<'a> {
     /// The change of `name`, a new and empty one where there is none.
     fn of(&mut self, name: &'a str) -> &mut Change<'a> {
-        let index = self
-            .0
-            .iter()
-            .position(|(known, _)| *known == name)
-            .unwrap_or_else(|| {
-                self.0.push((name, Change::default()));
-                self.0.len() - 1
-            });
+        let index = self.0.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+            self.0.push((name, Change::default()));
+            self.0.len() - 1
+        });
         &mut self.0[index].1
     }
 
     /// How many bytes the changes can add at most.
     fn size(&self) -> usize {
         let size_of = |(name, change): &(&str, Change<'_>)| {
-            let raw = if let Base::Raw(raw) = &change.base {
-                raw.len()
-            } else {
-                0
-            };
+            let raw = if let Base::Raw(raw) = &change.base { raw.len() } else { 0 };
             name.len() + "\"\":{},".len() + raw + change.inside.size()
         };
         self.0.iter().map(size_of).sum()
@@ -159,25 +144,15 @@ impl<'a> Changes<'a> {
     /// Writes `object`, a part of `bytes`, with these changes, braces included.
     fn render(&self, bytes: &[u8], object: &Object, out: &mut Vec<u8>) {
         // Of several members of one name only the last counts, so only that one may stay.
-        let lasts: Vec<_> = self
-            .0
-            .iter()
-            .map(|(name, _)| {
-                object
-                    .members
-                    .iter()
-                    .rposition(|member| member.is(bytes, name))
-            })
-            .collect();
+        let lasts: Vec<_> =
+            self.0.iter().map(|(name, _)| object.members.iter().rposition(|member| member.is(bytes, name))).collect();
         out.push(b'{');
         let start = out.len();
         for (index, member) in object.members.iter().enumerate() {
             match self.0.iter().position(|(name, _)| member.is(bytes, name)) {
                 None => separated(out, start).extend_from_slice(&bytes[member.chunk.clone()]),
                 Some(change) if lasts[change] == Some(index) && self.0[change].1.yields(true) => {
-                    self.0[change]
-                        .1
-                        .render_member(bytes, member, separated(out, start));
+                    self.0[change].1.render_member(bytes, member, separated(out, start));
                 }
                 Some(_) => {}
             }

@@ -52,9 +52,7 @@ impl ErrorKind {
     /// OpenAI's `error.type`.
     const fn openai_type(self) -> &'static str {
         match self {
-            Self::InvalidRequest | Self::NotFound | Self::MethodNotAllowed | Self::TooLarge => {
-                "invalid_request_error"
-            }
+            Self::InvalidRequest | Self::NotFound | Self::MethodNotAllowed | Self::TooLarge => "invalid_request_error",
             Self::Forbidden => "permission_error",
             Self::Overloaded => "rate_limit_error",
             Self::Internal | Self::BadGateway | Self::Unavailable | Self::Timeout => "server_error",
@@ -95,30 +93,19 @@ pub struct ApiError {
 impl ApiError {
     /// An error that names neither member nor code.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            param: None,
-            code: None,
-        }
+        Self { kind, message: message.into(), param: None, code: None }
     }
 
     /// The same, naming the request member at fault.
     #[must_use]
     pub fn with_param(self, param: impl Into<String>) -> Self {
-        Self {
-            param: Some(param.into()),
-            ..self
-        }
+        Self { param: Some(param.into()), ..self }
     }
 
     /// The same, with a name that programs can match.
     #[must_use]
     pub fn with_code(self, code: impl Into<String>) -> Self {
-        Self {
-            code: Some(code.into()),
-            ..self
-        }
+        Self { code: Some(code.into()), ..self }
     }
 
     /// The HTTP status.

@@ -32,10 +32,7 @@ impl<'a> Head<'a> {
             model: members.string("model")?,
             stream: members.flag("stream", body.get("stream"))?,
             include_usage: option("stream_options.include_usage", "include_usage")?,
-            continuous_usage_stats: option(
-                "stream_options.continuous_usage_stats",
-                "continuous_usage_stats",
-            )?,
+            continuous_usage_stats: option("stream_options.continuous_usage_stats", "continuous_usage_stats")?,
             max_tokens: members.max_tokens(api)?,
             n: members.count("n", body.get("n"))?,
         })
@@ -95,9 +92,7 @@ impl<'a> Members<'a> {
 
     fn wrong(&self, param: &'static str, raw: &[u8], expected: &str) -> BodyError {
         let found = match raw.first() {
-            Some(b'-' | b'0'..=b'9') => {
-                String::from_utf8_lossy(&raw[..raw.len().min(40)]).into_owned()
-            }
+            Some(b'-' | b'0'..=b'9') => String::from_utf8_lossy(&raw[..raw.len().min(40)]).into_owned(),
             _ => json::kind(raw).to_owned(),
         };
         BodyError {
@@ -122,6 +117,5 @@ fn whole_number(raw: &[u8]) -> Option<u64> {
     let float: f64 = text.parse().ok()?;
     /// Above this a double no longer holds every integer.
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    (float.fract() == 0.0 && (0.0..=EXACT).contains(&float) && raw.first() != Some(&b'"'))
-        .then_some(float as u64)
+    (float.fract() == 0.0 && (0.0..=EXACT).contains(&float) && raw.first() != Some(&b'"')).then_some(float as u64)
 }

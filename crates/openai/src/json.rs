@@ -35,11 +35,7 @@ pub(crate) struct Text<'a> {
 impl<'a> Text<'a> {
     /// The string whose text `raw`, without quotes, begins at offset `start`.
     pub(crate) fn new(raw: &'a [u8], start: usize, escaped: bool) -> Self {
-        Self {
-            raw,
-            start,
-            escaped,
-        }
+        Self { raw, start, escaped }
     }
 
     /// Whether the text has escapes.
@@ -60,11 +56,7 @@ impl<'a> Text<'a> {
     /// Whether the string equals `name` once its escapes are resolved: `"mod\u0065l"` is `model` to every JSON parser
     /// behind us, so it must be to us.
     pub(crate) fn is(&self, name: &str) -> bool {
-        if self.escaped {
-            self.decode() == name
-        } else {
-            self.raw == name.as_bytes()
-        }
+        if self.escaped { self.decode() == name } else { self.raw == name.as_bytes() }
     }
 
     /// The string's value.
@@ -77,8 +69,7 @@ impl<'a> Text<'a> {
         quoted.extend_from_slice(self.raw);
         quoted.push(b'"');
         // The cursor has accepted these escapes, so only bytes that are no UTF-8 can fail, as they do above.
-        serde_json::from_slice(&quoted)
-            .map_or_else(|_| String::from_utf8_lossy(self.raw), Cow::Owned)
+        serde_json::from_slice(&quoted).map_or_else(|_| String::from_utf8_lossy(self.raw), Cow::Owned)
     }
 }
 
@@ -95,11 +86,7 @@ type Step = Result<(), Fault>;
 impl<'a> Cursor<'a> {
     /// A cursor on the first byte of `bytes`.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            at: 0,
-            depth: 0,
-        }
+        Self { bytes, at: 0, depth: 0 }
     }
 
     /// Offset of the next byte.
@@ -129,11 +116,7 @@ impl<'a> Cursor<'a> {
     /// Requires that nothing but white space is left.
     pub(crate) fn end(&mut self) -> Step {
         self.skip_space();
-        if self.at == self.bytes.len() {
-            Ok(())
-        } else {
-            self.fault("unexpected text after the value")
-        }
+        if self.at == self.bytes.len() { Ok(()) } else { self.fault("unexpected text after the value") }
     }
 
     /// Walks an object; `visit` is called on the first byte of each value and must pass over that value.
@@ -232,11 +215,7 @@ impl<'a> Cursor<'a> {
         }
         let raw = &self.bytes[start..self.at];
         self.at += 1;
-        Ok(Text {
-            raw,
-            start,
-            escaped,
-        })
+        Ok(Text { raw, start, escaped })
     }
 
     fn escape(&mut self) -> Step {
@@ -258,27 +237,14 @@ impl<'a> Cursor<'a> {
     fn surrogates(&mut self, start: usize) -> Step {
         const LONE: &str = "half of a surrogate pair";
         match self.hex4()? {
-            0xDC00..=0xDFFF => Err(Fault {
-                at: start,
-                what: LONE,
-            }),
+            0xDC00..=0xDFFF => Err(Fault { at: start, what: LONE }),
             0xD800..=0xDBFF => {
                 if !self.bytes[self.at..].starts_with(br"\u") {
-                    return Err(Fault {
-                        at: start,
-                        what: LONE,
-                    });
+                    return Err(Fault { at: start, what: LONE });
                 }
                 self.at += 2;
                 let low = self.hex4()?;
-                if (0xDC00..=0xDFFF).contains(&low) {
-                    Ok(())
-                } else {
-                    Err(Fault {
-                        at: start,
-                        what: LONE,
-                    })
-                }
+                if (0xDC00..=0xDFFF).contains(&low) { Ok(()) } else { Err(Fault { at: start, what: LONE }) }
             }
             _ => Ok(()),
         }
@@ -323,11 +289,7 @@ impl<'a> Cursor<'a> {
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if self.at > start {
-            Ok(())
-        } else {
-            self.fault("expected a digit")
-        }
+        if self.at > start { Ok(()) } else { self.fault("expected a digit") }
     }
 
     fn word(&mut self, word: &'static [u8]) -> Step {
@@ -408,8 +370,6 @@ fn plain_prefix(bytes: &[u8]) -> usize {
             return index * 8 + special.trailing_zeros() as usize / 8;
         }
     }
-    let tail = rest
-        .iter()
-        .position(|&byte| byte == b'"' || byte == b'\\' || byte < 0x20);
+    let tail = rest.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < 0x20);
     words.len() * 8 + tail.unwrap_or(rest.len())
 }

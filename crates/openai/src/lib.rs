@@ -20,6 +20,8 @@ mod api;
 mod body;
 mod edit;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod head;
 mod json;
 mod meter;

@@ -128,17 +128,11 @@ impl TokenMeter {
     /// What the event with this `data` carries.
     pub fn feed(&mut self, data: &[u8]) -> Chunk {
         if data == b"[DONE]" {
-            return Chunk {
-                done: true,
-                ..Chunk::default()
-            };
+            return Chunk { done: true, ..Chunk::default() };
         }
         match Found::read(data) {
             Ok(found) => self.judge(&found),
-            Err(_) => Chunk {
-                malformed: true,
-                ..Chunk::default()
-            },
+            Err(_) => Chunk { malformed: true, ..Chunk::default() },
         }
     }
 
@@ -167,9 +161,7 @@ impl TokenMeter {
     /// By how much the engine's own count of the chunk's choice grew; `None` where this stream has no such count.
     fn growth(&mut self, found: &Found) -> Option<u32> {
         self.silent |= found.choices > 0 && found.usage.is_none();
-        let usage = found
-            .usage
-            .filter(|_| found.choices == 1 && !self.silent && found.index < MAX_CHOICES)?;
+        let usage = found.usage.filter(|_| found.choices == 1 && !self.silent && found.index < MAX_CHOICES)?;
         if self.counted.len() <= found.index {
             self.counted.resize(found.index + 1, 0);
         }
@@ -182,11 +174,7 @@ impl TokenMeter {
     /// The usage of the chunk. Anthropic's stream reports the prompt at its start and the output at its end, so what an
     /// earlier event said of the prompt is kept.
     fn usage(&mut self, found: &Found) -> Option<Usage> {
-        if let Some(usage) = found
-            .typed
-            .usage
-            .or_else(|| found.usage.filter(|_| found.typed.named))
-        {
+        if let Some(usage) = found.typed.usage.or_else(|| found.usage.filter(|_| found.typed.named)) {
             self.earlier.completion_tokens = usage.completion_tokens;
             if usage.prompt_tokens > 0 {
                 self.earlier.prompt_tokens = usage.prompt_tokens;

@@ -77,9 +77,7 @@ impl Usage {
 /// Passes over a value and reads it as a count; `None` where it is none.
 fn count(cursor: &mut Cursor<'_>) -> Result<Option<u64>, Fault> {
     let raw = cursor.raw()?;
-    Ok(std::str::from_utf8(raw)
-        .ok()
-        .and_then(|text| text.parse().ok()))
+    Ok(std::str::from_utf8(raw).ok().and_then(|text| text.parse().ok()))
 }
 
 /// `json`, a response or a chunk, with `usage.prompt_tokens_details.cached_tokens` set to `cached`; every other byte as it
@@ -93,11 +91,7 @@ pub fn with_cached_tokens(json: &Bytes, cached: u64) -> Option<Bytes> {
         return None;
     }
     let path = ["usage", "prompt_tokens_details", "cached_tokens"];
-    Some(
-        body.edit()
-            .set_deep(&path, cached.to_string().into_bytes())
-            .build(),
-    )
+    Some(body.edit().set_deep(&path, cached.to_string().into_bytes()).build())
 }
 
 /// `json`, a chunk, without its `usage` member; every other byte as it was. `None` where it has none.

@@ -31,12 +31,7 @@ pub(crate) struct Member {
 
 impl Member {
     fn new(key: &Text<'_>, chunk_start: usize, value: Range<usize>) -> Self {
-        Self {
-            chunk: chunk_start..value.end,
-            key: key.range(),
-            escaped: key.is_escaped(),
-            value,
-        }
+        Self { chunk: chunk_start..value.end, key: key.range(), escaped: key.is_escaped(), value }
     }
 
     /// Whether the member is called `name`, escapes resolved.
@@ -56,9 +51,7 @@ impl Object {
             if members.len() == max_members {
                 return cursor.fault("too many members");
             }
-            let start = members
-                .last()
-                .map_or(open, |last| delimiter(bytes, last.value.end) + 1);
+            let start = members.last().map_or(open, |last| delimiter(bytes, last.value.end) + 1);
             let value = cursor.at();
             cursor.skip()?;
             members.push(Member::new(&key, start, value..cursor.at()));
@@ -69,11 +62,7 @@ impl Object {
         }
         let close = cursor.at() - 1;
         cursor.end()?;
-        Ok(Self {
-            open,
-            close,
-            members,
-        })
+        Ok(Self { open, close, members })
     }
 
     /// The last member called `name`.
@@ -97,8 +86,6 @@ pub(crate) fn find<'a>(raw: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 /// Offset of the first byte at or after `at` that is not white space.
 fn delimiter(bytes: &[u8], at: usize) -> usize {
-    let space = bytes[at..]
-        .iter()
-        .take_while(|byte| matches!(byte, b' ' | b'\n' | b'\t' | b'\r'));
+    let space = bytes[at..].iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\t' | b'\r'));
     at + space.count()
 }

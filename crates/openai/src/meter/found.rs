@@ -75,26 +75,18 @@ impl Found {
 
     fn choice(&mut self, cursor: &mut Cursor<'_>) -> Step {
         let mut choice = Choice::default();
-        cursor.object(|key, cursor| choice.member(key.raw(), cursor))?;
+        if cursor.peek() == Some(b'{') {
+            cursor.object(|key, cursor| choice.member(key.raw(), cursor))?;
+        } else {
+            cursor.skip()?;
+        }
         self.choices += 1;
         self.index = choice.index;
         self.finish = choice.finish.or(self.finish);
         match choice {
-            Choice {
-                ids: Some(ids @ 1..),
-                ..
-            } => self.ids += ids,
-            Choice {
-                output: Output::Shown,
-                ..
-            } => self.shown += 1,
-            Choice {
-                output: Output::Empty,
-                ids: None,
-                role: false,
-                finish: None,
-                ..
-            } => self.blank += 1,
+            Choice { ids: Some(ids @ 1..), .. } => self.ids += ids,
+            Choice { output: Output::Shown, .. } => self.shown += 1,
+            Choice { output: Output::Empty, ids: None, role: false, finish: None, .. } => self.blank += 1,
             _ => {}
         }
         Ok(())
@@ -145,16 +137,12 @@ impl Choice {
         match key {
             b"index" => cursor.raw().map(|raw| self.index = index(raw)),
             b"text" => self.output(cursor),
-            b"delta" if cursor.peek() == Some(b'{') => {
-                cursor.object(|key, cursor| match key.raw() {
-                    b"content" | b"reasoning" | b"reasoning_content" | b"tool_calls" => {
-                        self.output(cursor)
-                    }
-                    b"role" => cursor.raw().map(|raw| self.role |= raw != b"null"),
-                    b"token_ids" => self.ids(cursor),
-                    _ => cursor.skip(),
-                })
-            }
+            b"delta" if cursor.peek() == Some(b'{') => cursor.object(|key, cursor| match key.raw() {
+                b"content" | b"reasoning" | b"reasoning_content" | b"tool_calls" => self.output(cursor),
+                b"role" => cursor.raw().map(|raw| self.role |= raw != b"null"),
+                b"token_ids" => self.ids(cursor),
+                _ => cursor.skip(),
+            }),
             b"token_ids" => self.ids(cursor),
             b"finish_reason" => finish(cursor).map(|reason| self.finish = reason),
             _ => cursor.skip(),
@@ -184,9 +172,7 @@ impl Typed {
         self.named = true;
         match raw {
             b"\"content_block_delta\"" => self.is_delta = true,
-            b"\"message_stop\"" | b"\"response.completed\"" | b"\"response.incomplete\"" => {
-                self.done = true
-            }
+            b"\"message_stop\"" | b"\"response.completed\"" | b"\"response.incomplete\"" => self.done = true,
             b"\"error\"" => self.error = true,
             b"\"response.failed\"" => {
                 self.error = true;
@@ -227,15 +213,10 @@ fn finish(cursor: &mut Cursor<'_>) -> Result<Option<FinishReason>, Fault> {
     if cursor.peek() != Some(b'"') {
         return cursor.skip().map(|()| None);
     }
-    cursor
-        .string()
-        .map(|word| Some(FinishReason::from_word(word.raw())))
+    cursor.string().map(|word| Some(FinishReason::from_word(word.raw())))
 }
 
 /// A choice's index; what is no index is far out of range.
 fn index(raw: &[u8]) -> usize {
-    std::str::from_utf8(raw)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(usize::MAX)
+    std::str::from_utf8(raw).ok().and_then(|text| text.parse().ok()).unwrap_or(usize::MAX)
 }

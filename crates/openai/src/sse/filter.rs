@@ -1,6 +1,7 @@
 //! Taking events out of a stream while it passes.
 
 use bytes::Bytes;
+use memchr::memchr2;
 
 use super::frame::Frame;
 use super::{Event, MAX_EVENT, Scanner, encode, recycle};
@@ -14,7 +15,8 @@ pub enum Verdict {
     Drop,
     /// Put these bytes in its place, blank line included.
     Replace(Bytes),
-    /// Put this in place of its data and leave the lines around it as they came.
+    /// Put this in place of its data and leave the lines around it as they came. (An event of several data lines is
+    /// written anew, with its name.)
     ReplaceData(Bytes),
 }
 
@@ -46,24 +48,12 @@ struct Run<'o, O> {
 impl Filter {
     /// A filter at the start of a stream, which holds back at most `max_event` bytes.
     pub fn new(max_event: usize) -> Self {
-        Self {
-            scanner: Scanner::new(max_event),
-        }
+        Self { scanner: Scanner::new(max_event) }
     }
 
     /// Takes the next chunk of the stream and appends to `out` what may leave, in order.
-    pub fn push(
-        &mut self,
-        chunk: &Bytes,
-        mut judge: impl FnMut(&Event<'_>) -> Verdict,
-        out: &mut impl Extend<Bytes>,
-    ) {
-        let mut run = Run {
-            chunk,
-            start: 0,
-            end: 0,
-            out,
-        };
+    pub fn push(&mut self, chunk: &Bytes, mut judge: impl FnMut(&Event<'_>) -> Verdict, out: &mut impl Extend<Bytes>) {
+        let mut run = Run { chunk, start: 0, end: 0, out };
         self.scanner.frames(chunk, |frame| {
             let verdict = frame.event.as_ref().map_or(Verdict::Keep, &mut judge);
             run.frame(&frame, verdict);
@@ -78,18 +68,9 @@ impl Filter {
     }
 
     /// Ends the stream: appends to `out` what is left of an unfinished event, judged like any other.
-    pub fn finish(
-        mut self,
-        mut judge: impl FnMut(&Event<'_>) -> Verdict,
-        out: &mut impl Extend<Bytes>,
-    ) {
+    pub fn finish(mut self, mut judge: impl FnMut(&Event<'_>) -> Verdict, out: &mut impl Extend<Bytes>) {
         let nothing = Bytes::new();
-        let mut run = Run {
-            chunk: &nothing,
-            start: 0,
-            end: 0,
-            out,
-        };
+        let mut run = Run { chunk: &nothing, start: 0, end: 0, out };
         self.scanner.last_frame(|frame| {
             let verdict = frame.event.as_ref().map_or(Verdict::Keep, &mut judge);
             run.frame(&frame, verdict);
@@ -116,10 +97,7 @@ impl<O: Extend<Bytes>> Run<'_, O> {
             Verdict::Replace(other) => self.replace(other),
             Verdict::ReplaceData(data) => {
                 let piece = &self.chunk[self.end..end];
-                let other = frame
-                    .event
-                    .as_ref()
-                    .map(|event| with_data(event, &[frame.held, piece].concat(), &data));
+                let other = frame.event.as_ref().map(|event| with_data(event, &[frame.held, piece].concat(), &data));
                 self.replace(other.unwrap_or_default());
             }
         }
@@ -148,15 +126,19 @@ fn emit(out: &mut impl Extend<Bytes>, bytes: Bytes) {
     }
 }
 
-/// The bytes of an event with other data: in place where the old data is one line and the new data too.
+/// The bytes of an event with other data: in its place where old and new are one line each, else written anew.
 fn with_data(event: &Event<'_>, frame: &[u8], data: &[u8]) -> Bytes {
+    let one_line = memchr2(b'\n', b'\r', data).is_none();
     match &event.data_at {
-        Some(at) if memchr::memchr2(b'\n', b'\r', data).is_none() => {
+        Some(at) if one_line && takes_value(&frame[..at.start], data) => {
             [&frame[..at.start], data, &frame[at.end..]].concat().into()
         }
-        _ => encode(
-            event.event.and_then(|name| std::str::from_utf8(name).ok()),
-            data,
-        ),
+        _ => encode(event.event.and_then(|name| str::from_utf8(name).ok()), data),
     }
+}
+
+/// Whether `value` after `line`, the beginning of a line, is that line's value: a line may lack its colon, and one space
+/// after the colon belongs to the line.
+fn takes_value(line: &[u8], value: &[u8]) -> bool {
+    line.ends_with(b": ") || line.ends_with(b":") && !value.starts_with(b" ")
 }

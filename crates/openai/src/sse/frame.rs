@@ -32,11 +32,7 @@ pub(super) struct Framer {
 
 impl Default for Framer {
     fn default() -> Self {
-        Self {
-            line_start: true,
-            frame_start: true,
-            after_cr: false,
-        }
+        Self { line_start: true, frame_start: true, after_cr: false }
     }
 }
 
@@ -81,11 +77,7 @@ impl Framer {
 }
 
 /// Reads a frame; `None` where it has no data. Data lines are joined in `joined` where there are several.
-pub(super) fn parse<'f>(
-    frame: &'f [u8],
-    range: Range<u64>,
-    joined: &'f mut Vec<u8>,
-) -> Option<Event<'f>> {
+pub(super) fn parse<'f>(frame: &'f [u8], range: Range<u64>, joined: &'f mut Vec<u8>) -> Option<Event<'f>> {
     let text = match frame.strip_prefix(BYTE_ORDER_MARK) {
         Some(text) if range.start == 0 => text,
         _ => frame,
@@ -113,19 +105,9 @@ pub(super) fn parse<'f>(
     let single = first?;
     let start = single.as_ptr() as usize - frame.as_ptr() as usize;
     Some(if several {
-        Event {
-            data: joined,
-            event,
-            range,
-            data_at: None,
-        }
+        Event { data: joined, event, range, data_at: None }
     } else {
-        Event {
-            data: single,
-            event,
-            range,
-            data_at: Some(start..start + single.len()),
-        }
+        Event { data: single, event, range, data_at: Some(start..start + single.len()) }
     })
 }
 
@@ -150,11 +132,7 @@ pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
             rest = None;
             return Some(current);
         };
-        let after = if current[end..].starts_with(b"\r\n") {
-            end + 2
-        } else {
-            end + 1
-        };
+        let after = if current[end..].starts_with(b"\r\n") { end + 2 } else { end + 1 };
         rest = Some(&current[after..]).filter(|rest| !rest.is_empty());
         Some(&current[..end])
     })

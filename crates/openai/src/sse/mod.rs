@@ -64,14 +64,7 @@ impl Default for Scanner {
 impl Scanner {
     /// A scanner at the start of a stream, which holds at most `max_event` bytes of an unfinished event.
     pub fn new(max_event: usize) -> Self {
-        Self {
-            framer: Framer::default(),
-            carry: Vec::new(),
-            joined: Vec::new(),
-            start: 0,
-            length: 0,
-            max_event,
-        }
+        Self { framer: Framer::default(), carry: Vec::new(), joined: Vec::new(), start: 0, length: 0, max_event }
     }
 
     /// Takes the next bytes of the stream, and reports each event that ends in them, in order.
@@ -137,11 +130,7 @@ impl Scanner {
             self.carry.extend_from_slice(piece);
             frame::parse(&self.carry, range.clone(), &mut self.joined)
         };
-        on_frame(Frame {
-            held: &self.carry[..held],
-            piece: piece.len(),
-            event,
-        });
+        on_frame(Frame { held: &self.carry[..held], piece: piece.len(), event });
         self.start = range.end;
         self.length = 0;
         recycle(&mut self.carry);
