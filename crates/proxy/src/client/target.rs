@@ -95,9 +95,15 @@ impl Target {
         if authority.as_str().contains('@') || authority.host().is_empty() {
             return None;
         }
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            None if authority.as_str() == authority.host() => default_port,
+            // A port that is not a number of 16 bits reads as none at all.
+            None => return None,
+        };
         let key = Key {
             host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
-            port: authority.port().map_or(Some(default_port), |port| port.as_str().parse().ok())?,
+            port,
             tls,
             http2: false,
         };

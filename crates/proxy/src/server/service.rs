@@ -113,7 +113,7 @@ where
             },
         };
         let busy = this.busy.take();
-        Poll::Ready(Ok(response.map(|body| Counted { body, _busy: busy })))
+        Poll::Ready(Ok(response.map(|body| Counted { body, failed: None, _busy: busy })))
     }
 }
 
@@ -143,9 +143,14 @@ impl Drop for Busy {
     }
 }
 
-/// A response body that keeps its connection marked busy.
+/// A response body that keeps its connection marked busy, and whose failure does not overtake the bytes before it.
+///
+/// hyper closes the connection as soon as a body fails, with all that is still in its write buffer. An engine that dies
+/// after a token would so take the token with it whenever both arrive together. A failure is therefore held back for one
+/// poll, in which hyper flushes.
 pub(super) struct Counted {
     body: Body,
+    failed: Option<BoxError>,
     _busy: Option<Busy>,
 }
 
@@ -154,7 +159,17 @@ impl HttpBody for Counted {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Err(error)) => {
+                self.failed = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            item => Poll::Ready(item),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
