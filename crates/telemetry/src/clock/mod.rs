@@ -25,18 +25,10 @@ struct Anchor {
 static ANCHOR: LazyLock<Anchor> = LazyLock::new(Anchor::take);
 
 impl Anchor {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the anchor: the one place where the system clocks are read"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the anchor: the one place where the system clocks are read")]
     fn take() -> Self {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Self {
-            instant: Instant::now(),
-            unix_nanos: nanos(wall),
-        }
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { instant: Instant::now(), unix_nanos: nanos(wall) }
     }
 }
 
@@ -46,10 +38,7 @@ impl Anchor {
 pub struct Moment(u64);
 
 /// The current moment.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is telemetry::clock::now(), what everything else uses instead"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is telemetry::clock::now(), what everything else uses instead")]
 pub fn now() -> Moment {
     Moment::at(Instant::now())
 }
@@ -60,9 +49,7 @@ impl Moment {
         let anchor = ANCHOR.instant;
         match instant.checked_duration_since(anchor) {
             Some(after) => Self(ANCHOR_NANOS.saturating_add(nanos(after))),
-            None => {
-                Self(ANCHOR_NANOS.saturating_sub(nanos(anchor.saturating_duration_since(instant))))
-            }
+            None => Self(ANCHOR_NANOS.saturating_sub(nanos(anchor.saturating_duration_since(instant)))),
         }
     }
 
@@ -84,10 +71,7 @@ impl Moment {
     /// Wall-clock time, nanoseconds since the Unix epoch, derived from the anchor.
     pub fn unix_nanos(self) -> u64 {
         let anchor = &*ANCHOR;
-        anchor
-            .unix_nanos
-            .saturating_add(self.0)
-            .saturating_sub(ANCHOR_NANOS)
+        anchor.unix_nanos.saturating_add(self.0).saturating_sub(ANCHOR_NANOS)
     }
 }
 

@@ -46,11 +46,7 @@ impl ServerTiming {
     #[must_use]
     pub fn with(mut self, name: &str, nanos: Option<u64>) -> Self {
         if nanos.is_some() {
-            self.entries.push(Entry {
-                name: name.to_owned(),
-                nanos,
-                description: None,
-            });
+            self.entries.push(Entry { name: name.to_owned(), nanos, description: None });
         }
         self
     }
@@ -58,51 +54,30 @@ impl ServerTiming {
     /// Adds a description. It must consist of token characters, as all of ours do.
     #[must_use]
     pub fn describe(mut self, name: &str, description: &str) -> Self {
-        self.entries.push(Entry {
-            name: name.to_owned(),
-            nanos: None,
-            description: Some(description.to_owned()),
-        });
+        self.entries.push(Entry { name: name.to_owned(), nanos: None, description: Some(description.to_owned()) });
         self
     }
 
     /// Reads all `Server-Timing` headers of a response (or its trailers). Entries that break the grammar are skipped: a
     /// peer's mistake must not cost the request.
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        let values = headers
-            .get_all(SERVER_TIMING)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        Self {
-            entries: values
-                .flat_map(|value| split_outside_quotes(value, ','))
-                .filter_map(entry)
-                .collect(),
-        }
+        let values = headers.get_all(SERVER_TIMING).iter().filter_map(|value| value.to_str().ok());
+        Self { entries: values.flat_map(|value| split_outside_quotes(value, ',')).filter_map(entry).collect() }
     }
 
     /// Reads one header value.
     pub fn parse(value: &str) -> Self {
-        Self {
-            entries: split_outside_quotes(value, ',').filter_map(entry).collect(),
-        }
+        Self { entries: split_outside_quotes(value, ',').filter_map(entry).collect() }
     }
 
     /// The duration of the first entry called `name`, in nanoseconds.
     pub fn nanos(&self, name: &str) -> Option<u64> {
-        self.entries
-            .iter()
-            .find(|entry| entry.name == name && entry.nanos.is_some())?
-            .nanos
+        self.entries.iter().find(|entry| entry.name == name && entry.nanos.is_some())?.nanos
     }
 
     /// The description of the first entry called `name`.
     pub fn description(&self, name: &str) -> Option<&str> {
-        self.entries
-            .iter()
-            .find(|entry| entry.name == name)?
-            .description
-            .as_deref()
+        self.entries.iter().find(|entry| entry.name == name)?.description.as_deref()
     }
 
     /// Whether nothing was measured.
@@ -143,14 +118,8 @@ impl ServerTiming {
 
 fn entry(text: &str) -> Option<Entry> {
     let mut parts = split_outside_quotes(text, ';').map(str::trim);
-    let name = parts
-        .next()
-        .filter(|name| !name.is_empty() && !name.contains([' ', '"', '=']))?;
-    let mut entry = Entry {
-        name: name.to_owned(),
-        nanos: None,
-        description: None,
-    };
+    let name = parts.next().filter(|name| !name.is_empty() && !name.contains([' ', '"', '=']))?;
+    let mut entry = Entry { name: name.to_owned(), nanos: None, description: None };
     for (key, value) in parts.filter_map(|part| part.split_once('=')) {
         let value = value.trim().trim_matches('"');
         match key.trim() {

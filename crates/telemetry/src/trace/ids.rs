@@ -26,9 +26,7 @@ impl IdGenerator {
     /// A generator seeded by the operating system.
     pub fn from_entropy() -> Self {
         let mut seed = rand::rng();
-        Self {
-            state: std::array::from_fn(|_| seed.next_u64() | 1),
-        }
+        Self { state: std::array::from_fn(|_| seed.next_u64() | 1) }
     }
 
     /// A generator that repeats its ids: for tests.

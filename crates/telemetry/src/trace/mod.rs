@@ -47,20 +47,12 @@ impl TraceContext {
     pub fn root(sampled: bool) -> Self {
         let (trace_id, span_id) = ids::with_local(|ids| (ids.trace_id(), ids.span_id()));
         let flags = TraceFlags::RANDOM.with_sampled(sampled);
-        Self {
-            trace_id,
-            span_id,
-            flags,
-            state: None,
-        }
+        Self { trace_id, span_id, flags, state: None }
     }
 
     /// The same trace at a new span.
     pub fn child(&self) -> Self {
-        Self {
-            span_id: ids::with_local(IdGenerator::span_id),
-            ..self.clone()
-        }
+        Self { span_id: ids::with_local(IdGenerator::span_id), ..self.clone() }
     }
 
     /// Reads the context of a request. `None` where there is no `traceparent`, more than one, or an invalid one: the
@@ -72,12 +64,7 @@ impl TraceContext {
             return None;
         }
         let (trace_id, span_id, flags) = parse::traceparent(value.as_bytes())?;
-        Some(Self {
-            trace_id,
-            span_id,
-            flags,
-            state: parse::tracestate(headers),
-        })
+        Some(Self { trace_id, span_id, flags, state: parse::tracestate(headers) })
     }
 
     /// Writes `traceparent` and `tracestate` into `headers`, replacing what is there.
@@ -92,10 +79,7 @@ impl TraceContext {
     /// The `traceparent` header value, version 00.
     pub fn traceparent(&self) -> HeaderValue {
         let text = format!("00-{}-{}-{:02x}", self.trace_id, self.span_id, self.flags.0);
-        #[expect(
-            clippy::expect_used,
-            reason = "hexadecimal digits and hyphens are legal in a header value"
-        )]
+        #[expect(clippy::expect_used, reason = "hexadecimal digits and hyphens are legal in a header value")]
         HeaderValue::try_from(text).expect("hexadecimal digits and hyphens")
     }
 

@@ -26,11 +26,7 @@ pub(super) fn traceparent(value: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)>
     }
     let trace_id = TraceId::from_bytes(hex(&head[3..35])?)?;
     let span_id = SpanId::from_bytes(hex(&head[36..52])?)?;
-    Some((
-        trace_id,
-        span_id,
-        TraceFlags::from_byte(hex::<1>(&head[53..])?[0]),
-    ))
+    Some((trace_id, span_id, TraceFlags::from_byte(hex::<1>(&head[53..])?[0])))
 }
 
 /// Joins the `tracestate` headers; `None` where there are none or where a member is malformed or there are too many.
@@ -39,34 +35,20 @@ pub(super) fn tracestate(headers: &HeaderMap) -> Option<HeaderValue> {
     let first = values.next()?;
     let joined = values.try_fold(first.to_str().ok()?.to_owned(), |joined, next| {
         let next = next.to_str().ok()?;
-        Some(if joined.is_empty() {
-            next.to_owned()
-        } else {
-            format!("{joined},{next}")
-        })
+        Some(if joined.is_empty() { next.to_owned() } else { format!("{joined},{next}") })
     })?;
-    let members = joined
-        .split(',')
-        .map(str::trim)
-        .filter(|member| !member.is_empty());
-    let (count, legal) = members.fold((0, true), |(count, legal), member| {
-        (count + 1, legal && is_member(member))
-    });
-    (legal && (1..=MAX_STATE_MEMBERS).contains(&count))
-        .then(|| HeaderValue::try_from(joined).ok())?
+    let members = joined.split(',').map(str::trim).filter(|member| !member.is_empty());
+    let (count, legal) = members.fold((0, true), |(count, legal), member| (count + 1, legal && is_member(member)));
+    (legal && (1..=MAX_STATE_MEMBERS).contains(&count)).then(|| HeaderValue::try_from(joined).ok())?
 }
 
 /// `key=value`, the key of the legal characters. The value is opaque; an ill-formed one is its owner's affair.
 fn is_member(member: &str) -> bool {
     let legal_key = |key: &str| {
-        let legal = |byte: u8| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/@".contains(&byte)
-        };
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/@".contains(&byte);
         !key.is_empty() && key.len() <= 256 && key.bytes().all(legal)
     };
-    member
-        .split_once('=')
-        .is_some_and(|(key, value)| legal_key(key) && !value.is_empty() && value.len() <= 256)
+    member.split_once('=').is_some_and(|(key, value)| legal_key(key) && !value.is_empty() && value.len() <= 256)
 }
 
 /// Lower-case hexadecimal digits into bytes; upper case is invalid here.

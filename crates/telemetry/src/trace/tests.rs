@@ -14,10 +14,7 @@ fn extract(traceparent: &str) -> Option<TraceContext> {
 #[test]
 fn reads_and_writes_version_00() {
     let context = extract(VALID).unwrap();
-    assert_eq!(
-        context.trace_id.to_string(),
-        "4bf92f3577b34da6a3ce929d0e0e4736"
-    );
+    assert_eq!(context.trace_id.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
     assert_eq!(context.span_id.to_string(), "00f067aa0ba902b7");
     assert!(context.is_sampled());
     assert_eq!(context.traceparent(), VALID);
@@ -44,9 +41,7 @@ fn rejects_what_the_recommendation_rejects() {
 
 #[test]
 fn a_later_version_is_read_and_answered_in_ours() {
-    let context =
-        extract("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-the-future-brings")
-            .unwrap();
+    let context = extract("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-the-future-brings").unwrap();
     assert_eq!(context.traceparent(), VALID);
 }
 
@@ -70,25 +65,16 @@ fn two_traceparents_are_none() {
 fn joins_tracestate_and_drops_a_broken_one_alone() {
     let mut headers = HeaderMap::new();
     headers.insert(TRACEPARENT, HeaderValue::from_static(VALID));
-    headers.append(
-        TRACESTATE,
-        HeaderValue::from_static("rojo=00f067aa0ba902b7"),
-    );
+    headers.append(TRACESTATE, HeaderValue::from_static("rojo=00f067aa0ba902b7"));
     headers.append(TRACESTATE, HeaderValue::from_static("congo=t61rcWkgMzE"));
     let context = TraceContext::extract(&headers).unwrap();
-    assert_eq!(
-        context.state.as_ref().unwrap(),
-        "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
-    );
+    assert_eq!(context.state.as_ref().unwrap(), "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE");
 
     headers.append(TRACESTATE, HeaderValue::from_static("no equals sign"));
     let context = TraceContext::extract(&headers).unwrap();
     assert_eq!(context.state, None);
     context.inject(&mut headers);
-    assert!(
-        !headers.contains_key(TRACESTATE),
-        "a dropped state must not be forwarded"
-    );
+    assert!(!headers.contains_key(TRACESTATE), "a dropped state must not be forwarded");
 }
 
 #[test]

@@ -1,0 +1,139 @@
+//! The gateway's metrics: names, labels and bounds of the seed document, and what goes beyond it.
+
+use super::{Component, Kind, Label, Metric, PART_MS, PER_TOKEN_MS, STAGE_MS, Unit};
+use crate::outcome::{OUTCOMES, STAGES};
+
+const MODEL: Label = Label::open("model");
+const STATUS: Label = Label::open("status_code");
+const OUTCOME: Label = Label::closed("outcome", OUTCOMES);
+const STAGE: Label = Label::closed("stage", STAGES);
+const COMPONENT: Label = Label::closed(
+    "component",
+    &["preprocess", "queue", "schedule", "dispatch", "prefill", "kv_transfer", "first_decode", "relay", "upstream"],
+);
+
+const TOKENS: &[f64] =
+    &[1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0, 131_072.0];
+const E2E_S: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 180.0, 240.0, 300.0];
+const TTFT_MS: &[f64] =
+    &[10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0, 20000.0, 30000.0, 60000.0];
+const QUEUE_MS: &[f64] = &[1.0, 5.0, 10.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
+
+const fn counter(name: &'static str, help: &'static str) -> Metric {
+    Metric::new(Component::Gateway, Kind::Counter, name, help).labels(&[MODEL])
+}
+
+const fn histogram(name: &'static str, unit: Unit, buckets: &'static [f64], help: &'static str) -> Metric {
+    Metric::new(Component::Gateway, Kind::Histogram, name, help).unit(unit).buckets(buckets).labels(&[MODEL])
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Metric {
+    Metric::new(Component::Gateway, Kind::Gauge, name, help).observed("read at scrape time")
+}
+
+pub(crate) static REQUEST_TOTAL: Metric =
+    counter("request_total", "Requests that reached a handler, by HTTP status; 499 where the client left.")
+        .labels(&[MODEL, STATUS])
+        .observed("once per request, when it ends");
+pub(crate) static RETRY_TOTAL: Metric =
+    counter("request_retry_total", "Attempts that were repeated, by the status that caused it or network_error.")
+        .labels(&[MODEL, STATUS])
+        .observed("each retry");
+pub(crate) static OUTCOME_TOTAL: Metric =
+    counter("request_outcome_total", "Requests by how they ended and in which stage; stage is none when completed.")
+        .labels(&[MODEL, OUTCOME, STAGE])
+        .observed("once per request, when it ends");
+pub(crate) static INPUT_TOKENS_TOTAL: Metric =
+    counter("request_input_tokens_total", "Prompt tokens, as the engine's usage counts them.")
+        .unit(Unit::Tokens)
+        .observed("when a request with usage ends");
+pub(crate) static OUTPUT_TOKENS_TOTAL: Metric =
+    counter("request_output_tokens_total", "Generated tokens; while streaming as seen, at the end as the engine says.")
+        .unit(Unit::Tokens)
+        .observed("while streaming, and at the end");
+pub(crate) static INPUT_TOKENS: Metric =
+    histogram("request_input_tokens", Unit::Tokens, TOKENS, "Prompt tokens per request.")
+        .observed("completed requests");
+pub(crate) static OUTPUT_TOKENS: Metric =
+    histogram("request_output_tokens", Unit::Tokens, TOKENS, "Generated tokens per request.")
+        .observed("completed requests");
+pub(crate) static E2E_SECONDS: Metric =
+    histogram("request_e2e_latency_seconds", Unit::Seconds, E2E_S, "Request head parsed to end of response.")
+        .observed("completed requests");
+pub(crate) static TTFT_MILLISECONDS: Metric = histogram(
+    "request_ttft_milliseconds",
+    Unit::Milliseconds,
+    TTFT_MS,
+    "Request head parsed to first token handed to the client's connection; queue and scheduling included.",
+)
+.observed("at the first token of a streaming request");
+pub(crate) static TPOT_MILLISECONDS: Metric = histogram(
+    "request_tpot_milliseconds",
+    Unit::Milliseconds,
+    PER_TOKEN_MS,
+    "Time per output token after the first: (E2E - TTFT) / (output tokens - 1), on one clock.",
+)
+.observed("at the end of a completed streaming request with more than one token");
+pub(crate) static ITL_MILLISECONDS: Metric = histogram(
+    "request_itl_milliseconds",
+    Unit::Milliseconds,
+    PER_TOKEN_MS,
+    "Inter-token latency; the gap before a chunk is spread over the tokens it carries.",
+)
+.observed("per token after the first chunk");
+pub(crate) static QUEUE_MILLISECONDS: Metric =
+    histogram("request_queue_duration_milliseconds", Unit::Milliseconds, QUEUE_MS, "Time in the admission queue.")
+        .observed("when a request leaves the queue");
+pub(crate) static SCHEDULE_MILLISECONDS: Metric = histogram(
+    "request_schedule_duration_milliseconds",
+    Unit::Milliseconds,
+    STAGE_MS,
+    "Admission to placement, failed attempts and waits included.",
+)
+.observed("when the placement is in hand");
+pub(crate) static PREPROCESS_MILLISECONDS: Metric = histogram(
+    "request_preprocess_duration_milliseconds",
+    Unit::Milliseconds,
+    STAGE_MS,
+    "Request head parsed to body read and parsed.",
+)
+.observed("when the stage ends");
+pub(crate) static POSTPROCESS_MILLISECONDS: Metric = histogram(
+    "request_postprocess_duration_milliseconds",
+    Unit::Milliseconds,
+    STAGE_MS,
+    "The gateway's own work on response chunks, summed over the request.",
+)
+.observed("at the end of a request that got a response");
+pub(crate) static TTFT_COMPONENT_MILLISECONDS: Metric = histogram(
+    "request_ttft_component_milliseconds",
+    Unit::Milliseconds,
+    PART_MS,
+    "Parts of the TTFT; those of one request add up to it. upstream stands where nobody said how its part splits.",
+)
+.labels(&[MODEL, COMPONENT])
+.observed("at the end of a streaming request that had a first token");
+pub(crate) static PENDING: Metric =
+    gauge("gateway_pending_requests", "Requests received but not yet dispatched to an instance.");
+pub(crate) static CURRENT: Metric = gauge("gateway_current_requests", "Requests in flight.");
+
+pub(super) static ALL: &[&Metric] = &[
+    &REQUEST_TOTAL,
+    &RETRY_TOTAL,
+    &OUTCOME_TOTAL,
+    &INPUT_TOKENS_TOTAL,
+    &OUTPUT_TOKENS_TOTAL,
+    &INPUT_TOKENS,
+    &OUTPUT_TOKENS,
+    &E2E_SECONDS,
+    &TTFT_MILLISECONDS,
+    &TPOT_MILLISECONDS,
+    &ITL_MILLISECONDS,
+    &QUEUE_MILLISECONDS,
+    &SCHEDULE_MILLISECONDS,
+    &PREPROCESS_MILLISECONDS,
+    &POSTPROCESS_MILLISECONDS,
+    &TTFT_COMPONENT_MILLISECONDS,
+    &PENDING,
+    &CURRENT,
+];

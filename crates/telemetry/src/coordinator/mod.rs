@@ -1,0 +1,76 @@
+//! Events of the P/D coordinator: one call per thing that happened, with the moment it did.
+//!
+//! A [`Request`] collects the points of one request and settles exactly once: by [`Request::finish`], or when it is
+//! dropped, as cancelled by the client. Settling computes the numbers once and gives the same ones to the metrics, the
+//! spans and the log line.
+
+pub(crate) mod labels;
+mod metrics;
+mod request;
+mod spans;
+mod step;
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+pub use labels::{Connector, Denial};
+use metrics::Metrics;
+pub use request::Request;
+use step::StepAverage;
+
+use crate::Telemetry;
+use crate::clock::Moment;
+pub use crate::origin::{ELAPSED_US, Origin, REQUEST_START, TtftOrigin};
+use crate::span::Tracer;
+
+/// The coordinator's recorder: metrics, tracer and the decoder's average step. Cheap to clone.
+#[derive(Clone)]
+pub struct Coordinator {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    tracer: Tracer,
+    metrics: Metrics,
+    step: StepAverage,
+}
+
+/// What is known when a request's head has been parsed.
+#[derive(Clone, Copy, Debug)]
+pub struct Begin<'a> {
+    /// When the head had been parsed.
+    pub received: Moment,
+    /// The API's name (`chat_completions`).
+    pub api: &'static str,
+    /// The request's path.
+    pub path: &'a str,
+    /// The configured protocol.
+    pub connector: Connector,
+    /// The request id that both legs carry.
+    pub request_id: &'a str,
+    /// The model, where it is known already; else [`Request::model`].
+    pub model: Option<&'a str>,
+    /// Whether the client wants a stream, where it is known already; else [`Request::streaming`].
+    pub streaming: bool,
+    /// The request's headers: trace context and origin are read from them.
+    pub headers: &'a HeaderMap,
+}
+
+impl Coordinator {
+    /// A recorder whose series for `connector` exist from now on, at zero.
+    pub fn new(telemetry: &Telemetry, connector: Connector) -> Self {
+        let metrics = Metrics::new(telemetry.registry());
+        metrics.of(connector);
+        let shared = Shared { tracer: telemetry.tracer(), metrics, step: StepAverage::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Begins a request. Every request that reaches a handler is begun, whatever becomes of it.
+    pub fn begin(&self, begin: Begin<'_>) -> Request {
+        Request::new(Arc::clone(&self.shared), begin)
+    }
+}
+
+#[cfg(test)]
+mod tests;

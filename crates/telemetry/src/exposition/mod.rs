@@ -1,0 +1,15 @@
+//! The Prometheus text format and OpenMetrics, read strictly.
+//!
+//! [`parse`] is what tests, the audit and the demo read a scrape with. It accepts what the specifications accept and
+//! nothing else, so that it also judges our own exposition.
+
+mod parse;
+mod scrape;
+mod text;
+
+pub use parse::{ParseError, parse};
+pub use scrape::{HistogramSample, Sample, Scrape};
+pub(crate) use text::{Number, escape_help, escape_label};
+
+#[cfg(test)]
+mod tests;

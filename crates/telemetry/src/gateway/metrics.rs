@@ -1,0 +1,119 @@
+//! The gateway's series, resolved once per model.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::RwLock;
+
+use crate::catalogue::gateway as catalogue;
+use crate::metrics::{Counter, Family, Histogram, Registry};
+use crate::outcome::Outcome;
+use crate::timeline::Component;
+
+/// Label value for models that nobody serves.
+const UNKNOWN: &str = "unknown";
+
+pub(super) struct Metrics {
+    registry: Registry,
+    models: RwLock<BTreeMap<Box<str>, Arc<OfModel>>>,
+    unknown: Arc<OfModel>,
+    pub(super) current: Arc<AtomicI64>,
+    pub(super) pending: Arc<AtomicI64>,
+}
+
+/// Handles of one model.
+pub(super) struct OfModel {
+    name: Box<str>,
+    requests: Family<Counter, 2>,
+    outcomes: Family<Counter, 3>,
+    retries: Family<Counter, 2>,
+    ok: Counter,
+    completed: Counter,
+    pub(super) input_total: Counter,
+    pub(super) output_total: Counter,
+    pub(super) input: Histogram,
+    pub(super) output: Histogram,
+    pub(super) e2e: Histogram,
+    pub(super) ttft: Histogram,
+    pub(super) tpot: Histogram,
+    pub(super) itl: Histogram,
+    pub(super) queue: Histogram,
+    pub(super) schedule: Histogram,
+    pub(super) preprocess: Histogram,
+    pub(super) postprocess: Histogram,
+    pub(super) parts: [Histogram; Component::ALL.len()],
+}
+
+impl Metrics {
+    pub(super) fn new(registry: &Registry) -> Self {
+        let (current, pending) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(0)));
+        for (metric, value) in [(&catalogue::CURRENT, &current), (&catalogue::PENDING, &pending)] {
+            let value = Arc::clone(value);
+            registry.read(metric, [], move || Some(value.load(Ordering::Relaxed) as f64));
+        }
+        let unknown = Arc::new(OfModel::new(registry, UNKNOWN));
+        Self { registry: registry.clone(), models: RwLock::default(), unknown, current, pending }
+    }
+
+    pub(super) fn serve(&self, model: &str) {
+        let mut models = self.models.write();
+        if !models.contains_key(model) {
+            models.insert(model.into(), Arc::new(OfModel::new(&self.registry, model)));
+        }
+    }
+
+    pub(super) fn of(&self, model: &str) -> Arc<OfModel> {
+        self.models.read().get(model).map_or_else(|| self.unknown(), Arc::clone)
+    }
+
+    pub(super) fn unknown(&self) -> Arc<OfModel> {
+        Arc::clone(&self.unknown)
+    }
+}
+
+impl OfModel {
+    fn new(registry: &Registry, model: &str) -> Self {
+        let histogram = |metric| registry.histogram(metric).with([model]);
+        let counter = |metric| registry.counter(metric).with([model]);
+        let requests = registry.counter(&catalogue::REQUEST_TOTAL);
+        let outcomes = registry.counter(&catalogue::OUTCOME_TOTAL);
+        let parts = registry.histogram(&catalogue::TTFT_COMPONENT_MILLISECONDS);
+        Self {
+            name: model.into(),
+            ok: requests.with([model, "200"]),
+            completed: outcomes.with([model, "completed", "none"]),
+            requests,
+            outcomes,
+            retries: registry.counter(&catalogue::RETRY_TOTAL),
+            input_total: counter(&catalogue::INPUT_TOKENS_TOTAL),
+            output_total: counter(&catalogue::OUTPUT_TOKENS_TOTAL),
+            input: histogram(&catalogue::INPUT_TOKENS),
+            output: histogram(&catalogue::OUTPUT_TOKENS),
+            e2e: histogram(&catalogue::E2E_SECONDS),
+            ttft: histogram(&catalogue::TTFT_MILLISECONDS),
+            tpot: histogram(&catalogue::TPOT_MILLISECONDS),
+            itl: histogram(&catalogue::ITL_MILLISECONDS),
+            queue: histogram(&catalogue::QUEUE_MILLISECONDS),
+            schedule: histogram(&catalogue::SCHEDULE_MILLISECONDS),
+            preprocess: histogram(&catalogue::PREPROCESS_MILLISECONDS),
+            postprocess: histogram(&catalogue::POSTPROCESS_MILLISECONDS),
+            parts: Component::ALL.map(|component| parts.with([model, component.as_str()])),
+        }
+    }
+
+    pub(super) fn ended(&self, status: u16, outcome: &Outcome, stage: &'static str) {
+        match status {
+            200 => self.ok.inc(),
+            status => self.requests.with([&self.name, &status.to_string()]).inc(),
+        }
+        match outcome {
+            Outcome::Completed => self.completed.inc(),
+            _ => self.outcomes.with([&self.name, outcome.as_str(), stage]).inc(),
+        }
+    }
+
+    pub(super) fn retried(&self, cause: &str) {
+        self.retries.with([&self.name, cause]).inc();
+    }
+}

@@ -1,0 +1,64 @@
+//! The gateway's span: the root of a request's trace, unless the client has one.
+
+use super::Request;
+use crate::attributes::{
+    COMPLETION_TOKENS, PROMPT_TOKENS, REQUEST_ID, REQUEST_MODEL, STATUS_CODE, URL_PATH, gateway as keys,
+};
+use crate::clock::Moment;
+use crate::outcome::Outcome;
+use crate::span::{SpanEvent, SpanKind, SpanRecord, Value};
+use crate::timeline::TtftParts;
+
+/// The span of a request that has ended.
+pub(super) fn assemble(request: &Request, parts: Option<&TtftParts>, outcome: &Outcome, status: u16) -> SpanRecord {
+    let (state, points) = (&request.state, &request.state.points);
+    let times = (points.received, points.finished.unwrap_or(points.received));
+    let mut span = request.span.record(keys::REQUEST, keys::SCOPE, SpanKind::Server, times);
+    span.set(URL_PATH, state.path.to_string());
+    span.set(keys::API, state.api);
+    span.set(REQUEST_ID, state.request_id.to_string());
+    span.set_some(REQUEST_MODEL, state.model.as_deref().map(String::from));
+    span.set(keys::STREAMING, state.streaming);
+    span.set_some(keys::PREFILL_TARGET, state.prefill_target.as_deref().map(String::from));
+    span.set_some(keys::DECODE_TARGET, state.decode_target.as_deref().map(String::from));
+    if let Some(usage) = state.usage {
+        span.set(PROMPT_TOKENS, usage.input);
+        span.set(COMPLETION_TOKENS, usage.output);
+        span.set_some(keys::CACHED_TOKENS, usage.cached);
+    }
+    latencies(&mut span, request, parts);
+    ending(&mut span, request, outcome, status);
+    span.events.clone_from(&state.events);
+    let first_token = |at: Moment| SpanEvent { name: keys::EVENT_FIRST_TOKEN, at, attributes: Vec::new() };
+    span.events.extend(points.first_token.map(first_token));
+    span
+}
+
+fn latencies(span: &mut SpanRecord, request: &Request, parts: Option<&TtftParts>) {
+    let (state, points) = (&request.state, &request.state.points);
+    span.set_latency(keys::TTFT, points.ttft());
+    span.set_latency(keys::E2E, points.e2e());
+    span.set_latency(keys::TPOT, points.tpot(request.output_tokens()));
+    span.set_latency(keys::POSTPROCESS, Some(state.postprocess).filter(|&work| work > 0));
+    for (component, nanos) in parts.into_iter().flat_map(TtftParts::iter) {
+        span.set_latency(keys::PARTS[component as usize], Some(nanos));
+    }
+}
+
+fn ending(span: &mut SpanRecord, request: &Request, outcome: &Outcome, status: u16) {
+    span.set(STATUS_CODE, status);
+    span.set(keys::OUTCOME, outcome.as_str());
+    if *outcome != Outcome::Completed {
+        span.set(keys::STAGE, request.ended_stage(outcome));
+    }
+    if let Outcome::Failed { blame, reason, .. } = outcome {
+        span.set(keys::BLAME, blame.as_str());
+        span.set(keys::ERROR, reason.clone());
+    }
+    span.set_outcome(outcome);
+}
+
+/// The event of an attempt that is repeated.
+pub(super) fn retry_event(at: Moment, cause: Value) -> SpanEvent {
+    SpanEvent { name: keys::EVENT_RETRY, at, attributes: vec![(keys::EVENT_CAUSE, cause)] }
+}

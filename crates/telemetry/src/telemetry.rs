@@ -1,0 +1,75 @@
+//! One process's telemetry: registry, span export, and what every process tells about itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalogue::process as catalogue;
+use crate::config::TelemetryConfig;
+use crate::export::{ExportError, Exporter, Spans};
+use crate::metrics::{Registry, negotiate};
+use crate::process;
+use crate::span::{SpanQueue, Tracer};
+
+/// The telemetry of one process, or of one component where several run in a process: nothing is global but the clock's
+/// anchor.
+pub struct Telemetry {
+    registry: Registry,
+    tracer: Tracer,
+    tasks: Mutex<JoinSet<()>>,
+    stop: CancellationToken,
+}
+
+impl Telemetry {
+    /// Starts telemetry: registers what every process tells, and starts the export task where spans go anywhere.
+    ///
+    /// # Errors
+    /// When the destination of the spans cannot be used at all (unreadable certificate, file that cannot be made).
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn new(config: TelemetryConfig) -> Result<Arc<Self>, ExportError> {
+        let registry = Registry::new();
+        process::register(&registry, &config);
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(process::watch_loop_lag(registry.clone(), stop.clone()));
+        let spans = registry.counter(&catalogue::SPANS_TOTAL);
+        let [exported, dropped, failed] = ["exported", "dropped", "failed"].map(|outcome| spans.with([outcome]));
+        let seconds = registry.histogram(&catalogue::EXPORT_SECONDS).with([]);
+        let (sampler, batch) = (config.sampler, config.batch);
+        let queue = Exporter::new(config)?.map(|exporter| {
+            let queue = Arc::new(SpanQueue::new(batch.max_queue_size, batch.max_export_batch_size, dropped));
+            let spans = Spans { queue: Arc::clone(&queue), batch, exported, failed, seconds };
+            tasks.spawn(spans.export(exporter, stop.clone()));
+            queue
+        });
+        Ok(Arc::new(Self { registry, tracer: Tracer::new(queue, sampler), tasks: Mutex::new(tasks), stop }))
+    }
+
+    /// The metrics.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The spans.
+    pub fn tracer(&self) -> Tracer {
+        self.tracer.clone()
+    }
+
+    /// The answer to a scrape with this `Accept` header: content type and body.
+    pub fn metrics_response(&self, accept: Option<&str>) -> (&'static str, Bytes) {
+        let format = negotiate(accept);
+        (format.content_type(), self.registry.encode(format))
+    }
+
+    /// Sends what spans still wait, for at most the export time-out, and stops the tasks.
+    pub async fn shutdown(&self) {
+        self.stop.cancel();
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        while tasks.join_next().await.is_some() {}
+    }
+}
