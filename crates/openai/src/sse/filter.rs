@@ -4,7 +4,7 @@ use bytes::Bytes;
 use memchr::memchr2;
 
 use super::frame::Frame;
-use super::{Event, MAX_EVENT, Scanner, encode, recycle};
+use super::{Event, MAX_EVENT, Scanner, encode_bytes, recycle};
 
 /// What becomes of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +133,7 @@ fn with_data(event: &Event<'_>, frame: &[u8], data: &[u8]) -> Bytes {
         Some(at) if one_line && takes_value(&frame[..at.start], data) => {
             [&frame[..at.start], data, &frame[at.end..]].concat().into()
         }
-        _ => encode(event.event.and_then(|name| str::from_utf8(name).ok()), data),
+        _ => encode_bytes(event.event, data),
     }
 }
 

@@ -147,10 +147,15 @@ impl Scanner {
 
 /// An event with `data` and, where given, an `event` line; line breaks in `data` become several `data` lines.
 pub fn encode(event: Option<&str>, data: &[u8]) -> Bytes {
+    encode_bytes(event.map(str::as_bytes), data)
+}
+
+/// The same with a name as it came, which need not be UTF-8.
+fn encode_bytes(event: Option<&[u8]>, data: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(data.len() + 32);
     if let Some(event) = event {
         out.put_slice(b"event: ");
-        out.put_slice(event.as_bytes());
+        out.put_slice(event);
         out.put_u8(b'\n');
     }
     for line in frame::lines(data) {

@@ -107,3 +107,12 @@ fn data_is_replaced_within_its_lines() {
         assert_eq!(rewrite(b"event: e\ndata: o\ndata: ld\n\n", cut), "event: e\ndata: NEW\n\n");
     }
 }
+
+/// Found by fuzzing.
+#[test]
+fn an_event_written_anew_keeps_a_name_that_is_no_text() {
+    let (mut filter, mut out) = (Filter::default(), Vec::new());
+    let stream = Bytes::from_static(b"event: \xE9\ndata: a\ndata: b\n\n");
+    filter.push(&stream, |_| Verdict::ReplaceData(Bytes::from_static(b"NEW")), &mut out);
+    assert_eq!(out.concat(), b"event: \xE9\ndata: NEW\n\n");
+}
