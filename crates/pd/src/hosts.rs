@@ -24,10 +24,11 @@ const NESTED: [&str; 2] = ["kv_transfer_params", "ec_transfer_params"];
 /// Whether `body` may hold a member that names hosts: a search of the raw bytes, without a parse.
 ///
 /// False positives cost a parse. There is no false negative: a member name appears in JSON either as it is or with an
-/// escape, and an escape of any of these (ASCII) characters begins with `\u00`.
+/// escape, and an escape of any of these (ASCII) characters begins with `\u00`; and engines in Python also take JSON in
+/// UTF-16 and UTF-32, where an ASCII character always has a zero byte beside it.
 #[must_use]
 pub fn suspicious(body: &[u8]) -> bool {
-    const SIGNS: [&[u8]; 3] = [b"_transfer_params", b"bootstrap_", b"\\u00"];
+    const SIGNS: [&[u8]; 4] = [b"_transfer_params", b"bootstrap_", b"\\u00", b"\0"];
     SIGNS.iter().any(|sign| memmem::find(body, sign).is_some())
 }
 

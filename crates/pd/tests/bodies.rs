@@ -1,5 +1,7 @@
 //! What each leg says, against the facts about the engines, and that nothing else of the client's body changes.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use bytes::Bytes;
 use openai::{Api, Body};
 use pd::{CachedTokens, Concurrent, Handover, Plan, Protocol, Room, Serial, hosts};
@@ -188,6 +190,8 @@ fn members_that_name_hosts_never_pass() {
         value(&hosts::strip(&nested)),
         json!({"vllm_xargs":{"a":1},"sampling_params":{"n":1,"extra_args":{"b":2}}})
     );
+    let utf16: Vec<u8> = r#"{"bootstrap_host":"h"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(hosts::suspicious(&utf16));
     let innocent = body(r#"{"prompt":"about kv_transfer_params and \u00e9"}"#);
     assert_eq!(hosts::strip(&innocent), innocent.bytes());
 }

@@ -23,8 +23,11 @@ pub(super) async fn connect(key: &Key, tls: &ClientTls) -> Result<Transport, Cli
     }
 }
 
-/// Tries the host's addresses in the resolver's order; the error is the last one's.
+/// Tries the host's addresses in the resolver's order, or the one that the caller chose; the error is the last one's.
 async fn tcp(key: &Key) -> Result<TcpStream, ClientError> {
+    if let Some(address) = key.address {
+        return TcpStream::connect((address, key.port)).await.map_err(|error| failed(ErrorKind::Connect, error));
+    }
     let addresses = tokio::net::lookup_host((key.host.as_str(), key.port))
         .await
         .map_err(|error| failed(ErrorKind::Resolve, error))?;

@@ -39,6 +39,7 @@ pub(super) struct Key {
     pub(super) port: u16,
     pub(super) tls: Option<TlsPolicy>,
     pub(super) http2: bool,
+    pub(super) address: Option<IpAddr>,
 }
 
 /// Why a text is not a target.
@@ -89,6 +90,14 @@ impl Target {
         self.rebuilt(|key| key.http2 = true)
     }
 
+    /// The same upstream, reached at `address` whatever its name resolves to. The name still goes into `Host` and into the
+    /// check of its certificate. For callers that judge a name by what it resolves to: a second answer of the resolver
+    /// changes nothing then.
+    #[must_use]
+    pub fn with_address(&self, address: IpAddr) -> Self {
+        self.rebuilt(|key| key.address = Some(address))
+    }
+
     fn new(authority: &Authority, tls: Option<TlsPolicy>) -> Option<Self> {
         let default_port = if tls.is_some() { 443 } else { 80 };
         // `user@` in an authority is never meant; `host()` would drop it silently.
@@ -106,6 +115,7 @@ impl Target {
             port,
             tls,
             http2: false,
+            address: None,
         };
         let host_header = HeaderValue::from_str(authority.as_str()).ok()?;
         Some(Self(Arc::new(Inner { key, authority: authority.clone(), host_header, pool: OnceLock::new() })))

@@ -71,6 +71,11 @@ pub(crate) static DENIED_TOTAL: Metric =
     counter("pd_proxy_denied_total", "Prefill targets refused by the allow-list, by reason.")
         .labels(&[CONNECTOR, Label::closed("reason", DENIALS)])
         .observed("each refusal");
+pub(crate) static POOL_FAILURES_TOTAL: Metric = counter(
+    "pd_proxy_pool_refresh_failures_total",
+    "Attempts to read the inference pool's pods that failed; the last ones stay allowed.",
+)
+.observed("each failure");
 pub(crate) static ACTIVE: Metric =
     Metric::new(Component::Sidecar, Kind::Gauge, "pd_proxy_active_requests", "Requests in flight.")
         .labels(&[CONNECTOR])
@@ -120,6 +125,7 @@ pub(super) static ALL: &[&Metric] = &[
     &COORDINATION,
     &PREFILL_RETRIES_TOTAL,
     &DENIED_TOTAL,
+    &POOL_FAILURES_TOTAL,
     &ACTIVE,
     &LLMD_REQUESTS_TOTAL,
     &LLMD_DISAGG_TOTAL,

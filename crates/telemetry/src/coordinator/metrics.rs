@@ -13,6 +13,7 @@ pub(super) struct Metrics {
     registry: Registry,
     requests: Family<Counter, 4>,
     retries: Family<Counter, 2>,
+    pool_failures: Counter,
     connectors: [OnceLock<OfConnector>; CONNECTORS.len()],
     llmd: LlmD,
 }
@@ -54,9 +55,14 @@ impl Metrics {
             registry: registry.clone(),
             requests: registry.counter(&catalogue::REQUESTS_TOTAL),
             retries: registry.counter(&catalogue::PREFILL_RETRIES_TOTAL),
+            pool_failures: registry.counter(&catalogue::POOL_FAILURES_TOTAL).with([]),
             connectors: [const { OnceLock::new() }; CONNECTORS.len()],
             llmd: LlmD::new(registry),
         }
+    }
+
+    pub(super) fn pool_refresh_failed(&self) {
+        self.pool_failures.inc();
     }
 
     /// The handles of a connector; its series exist from the first call.

@@ -66,6 +66,11 @@ impl Coordinator {
         Self { shared: Arc::new(shared) }
     }
 
+    /// The pods of the inference pool could not be read; those last seen stay allowed.
+    pub fn pool_refresh_failed(&self) {
+        self.shared.metrics.pool_refresh_failed();
+    }
+
     /// Begins a request. Every request that reaches a handler is begun, whatever becomes of it.
     pub fn begin(&self, begin: Begin<'_>) -> Request {
         Request::new(Arc::clone(&self.shared), begin)
