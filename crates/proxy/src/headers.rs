@@ -7,12 +7,14 @@ use http::header::{self, HeaderName, HeaderValue};
 mod tests;
 
 /// Fields that always speak about one hop. `trailer` is not among them: it announces fields that do travel on.
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
+    // Our own server has answered it already.
+    header::EXPECT,
     header::TE,
     header::TRANSFER_ENCODING,
     header::UPGRADE,

@@ -157,7 +157,7 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(match &mut this.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Transport::Plain(stream) => poll_gathered(stream, cx, slices),
             Transport::TlsServer(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Transport::TlsClient(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         })?;
@@ -189,4 +189,22 @@ impl AsyncWrite for Wire {
             Transport::TlsClient(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
+}
+
+/// Up to this many bytes are copied together rather than handed to the kernel as a list: a head with a short body, or one
+/// token's chunk with its size line.
+const GATHER: usize = 2048;
+
+/// Writes several slices. `send` of few bytes costs less than `writev` of the same bytes in pieces, copy included.
+fn poll_gathered(stream: &mut TcpStream, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    let mut gathered = [0; GATHER];
+    let mut len = 0;
+    for slice in slices {
+        let Some(room) = gathered.get_mut(len..len + slice.len()) else {
+            return Pin::new(stream).poll_write_vectored(cx, slices);
+        };
+        room.copy_from_slice(slice);
+        len += slice.len();
+    }
+    Pin::new(stream).poll_write(cx, &gathered[..len])
 }

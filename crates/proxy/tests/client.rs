@@ -1,4 +1,5 @@
 //! The client against upstreams that behave in every way an engine can.
+#![allow(clippy::unwrap_used, reason = "tests, their helpers included")]
 
 mod common;
 

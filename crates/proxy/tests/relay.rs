@@ -1,4 +1,5 @@
 //! Server and client together, as a component uses them: what happens on one side must reach the other.
+#![allow(clippy::unwrap_used, reason = "tests, their helpers included")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The server against clients of every kind, over real sockets.
+#![allow(clippy::unwrap_used, reason = "tests, their helpers included")]
 
 mod common;
 

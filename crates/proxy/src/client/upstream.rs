@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use telemetry::clock::Moment;
 
 use super::error::ClientError;
-use super::h1;
+use super::h1::{self, Driven};
 use super::pool::Host;
 
 /// How the exchange that produced a response went.
@@ -77,16 +77,30 @@ impl UpstreamBody {
         };
         // Frames come from nowhere but the connection, which has our waker: the channel between needs none.
         let mut quiet = Context::from_waker(Waker::noop());
-        if let Poll::Ready(item) = Pin::new(&mut self.incoming).poll_frame(&mut quiet) {
-            return Poll::Ready(item);
+        let waiting = Pin::new(&mut self.incoming).poll_frame(&mut quiet);
+        if waiting.is_ready() {
+            return waiting;
         }
-        if conn.drive(cx).is_ready() {
-            // It is over and must not be polled again. What it has read is in the channel, then its end or its error.
-            self.driver = Driver::Done;
-            return Pin::new(&mut self.incoming).poll_frame(cx);
+        match conn.drive_for(cx, |cx| Pin::new(&mut self.incoming).poll_frame(cx)) {
+            Driven::Yielded(item) => Poll::Ready(item),
+            Driven::Waiting => Poll::Pending,
+            Driven::Over(_) => {
+                // It must not be polled again. What it has read is in the channel, then its end or its error.
+                self.driver = Driver::Done;
+                Pin::new(&mut self.incoming).poll_frame(cx)
+            }
         }
-        Pin::new(&mut self.incoming).poll_frame(&mut quiet)
     }
+}
+
+/// Data frames of up to this many bytes, tokens that is, leave the connection's read buffer.
+const TOKEN_BYTES: usize = 1024;
+
+/// A copy of a short frame, so that the connection may go on reading into the same buffer. While a slice of that buffer is
+/// alive (queued for the client, say), the next read has to take a fresh buffer of 8 KiB: for every token, and twice the
+/// memory for every stream.
+fn detached(data: Bytes) -> Bytes {
+    if data.len() <= TOKEN_BYTES { Bytes::copy_from_slice(&data) } else { data }
 }
 
 impl HttpBody for UpstreamBody {
@@ -98,6 +112,7 @@ impl HttpBody for UpstreamBody {
         let item = std::task::ready!(this.poll_incoming(cx));
         Poll::Ready(match item {
             Some(Ok(frame)) => {
+                let frame = frame.map_data(detached);
                 if frame.is_trailers() || this.incoming.is_end_stream() {
                     this.release();
                 }

@@ -1,5 +1,5 @@
 //! Hand-driven peers over real loopback sockets: the test decides each byte that either side sends.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests; each binary uses its part")]
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -12,37 +12,37 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Fails the test where something that must happen does not. Long, since it bounds only failures.
-pub async fn within<F: Future>(future: F) -> F::Output {
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("nothing happened for 20 s")
 }
 
-pub fn loopback() -> SocketAddr {
+pub(crate) fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-pub fn client() -> Client {
+pub(crate) fn client() -> Client {
     Client::new(ClientConfig::default())
 }
 
 /// An upstream whose answers the test writes.
-pub struct Upstream {
+pub(crate) struct Upstream {
     listener: TcpListener,
-    pub target: Target,
+    pub(crate) target: Target,
 }
 
 impl Upstream {
-    pub async fn bind() -> Self {
+    pub(crate) async fn bind() -> Self {
         let listener = TcpListener::bind(loopback()).await.unwrap();
         let target = Target::from_addr(listener.local_addr().unwrap());
         Self { listener, target }
     }
 
-    pub async fn accept(&self) -> Peer {
+    pub(crate) async fn accept(&self) -> Peer {
         Peer(within(self.listener.accept()).await.unwrap().0)
     }
 
     /// Accepts, reads a request head and answers.
-    pub async fn answer(&self, response: &str) -> Peer {
+    pub(crate) async fn answer(&self, response: &str) -> Peer {
         let mut peer = self.accept().await;
         peer.head().await;
         peer.send(response).await;
@@ -51,24 +51,24 @@ impl Upstream {
 }
 
 /// One end of a connection, in the hands of the test.
-pub struct Peer(pub TcpStream);
+pub(crate) struct Peer(pub(crate) TcpStream);
 
 impl Peer {
-    pub async fn connect(addr: SocketAddr) -> Self {
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
         Self(within(TcpStream::connect(addr)).await.unwrap())
     }
 
-    pub async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
     /// Reads to the blank line that ends a head.
-    pub async fn head(&mut self) -> String {
+    pub(crate) async fn head(&mut self) -> String {
         self.until("\r\n\r\n").await
     }
 
     /// Reads until what has come ends with `end`.
-    pub async fn until(&mut self, end: &str) -> String {
+    pub(crate) async fn until(&mut self, end: &str) -> String {
         let mut text = String::new();
         while !text.ends_with(end) {
             let byte = within(self.0.read_u8()).await.unwrap_or_else(|error| panic!("{error} after {text:?}"));
@@ -78,7 +78,7 @@ impl Peer {
     }
 
     /// Reads to the end of the stream, or a reset.
-    pub async fn rest(&mut self) -> String {
+    pub(crate) async fn rest(&mut self) -> String {
         let mut bytes = Vec::new();
         let _ = within(self.0.read_to_end(&mut bytes)).await;
         String::from_utf8_lossy(&bytes).into_owned()
@@ -86,7 +86,7 @@ impl Peer {
 }
 
 /// Starts a server on loopback; the drain that stops it comes back with its address.
-pub fn serve<S, F>(config: ListenerConfig, service: S) -> (SocketAddr, Drain)
+pub(crate) fn serve<S, F>(config: ListenerConfig, service: S) -> (SocketAddr, Drain)
 where
     S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
@@ -99,7 +99,7 @@ where
 }
 
 /// The whole of a body, as text.
-pub async fn text<B>(body: B) -> String
+pub(crate) async fn text<B>(body: B) -> String
 where
     B: http_body::Body<Data = bytes::Bytes> + Unpin,
     B::Error: Into<proxy::BoxError>,
@@ -108,10 +108,10 @@ where
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-pub fn get(path: &str) -> Request<Body> {
+pub(crate) fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Body::Empty).unwrap()
 }
 
-pub fn post(path: &str, body: &'static str) -> Request<Body> {
+pub(crate) fn post(path: &str, body: &'static str) -> Request<Body> {
     Request::post(path).body(Body::from(body)).unwrap()
 }
