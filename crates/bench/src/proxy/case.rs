@@ -120,6 +120,7 @@ fn gateway_flags(listen: SocketAddr, endpoints: &[(&str, SocketAddr)]) -> Vec<St
 
 fn sidecar_flags(listen: SocketAddr, engine: SocketAddr) -> Result<Vec<String>, ProcessError> {
     Ok(vec![
+        format!("--host={}", listen.ip()),
         format!("--port={}", listen.port()),
         format!("--model-server-port={}", engine.port()),
         format!("--metrics-port={}", free_address()?.port()),
