@@ -1,0 +1,189 @@
+//! What the gateway is told: [`Args`] as written, [`Config`] as checked.
+//!
+//! A configuration is checked as a whole: [`Args::validate`] lists every fault there is, and a gateway with a fault never
+//! starts half. The parts of [`Config`] that are not settings (limits on heads, pool sizes) are constants where they are
+//! used, with their reasons.
+
+mod args;
+mod flags;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use args::Args;
+
+use crate::endpoints::{Endpoint, Roster};
+use flags::FLAGS;
+use read::Reader;
+
+/// One thing that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("--{flag}: {problem}")]
+pub struct Fault {
+    /// The flag whose value is wrong, without dashes.
+    pub flag: &'static str,
+    /// What is wrong with it, and where it helps, what would be right.
+    pub problem: String,
+}
+
+impl Fault {
+    pub(crate) fn new(flag: &'static str, problem: impl Into<String>) -> Self {
+        Self { flag, problem: problem.into() }
+    }
+}
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// The engines there are.
+    pub roster: Roster,
+    /// The longest request body that is read.
+    pub max_body_bytes: usize,
+    /// Whether engines are asked for a running token count on every chunk.
+    pub exact_token_accounting: bool,
+    /// How often the engines are asked which models they serve.
+    pub models_refresh_interval: Duration,
+    /// The key for the gateway's own questions to the engines.
+    pub engine_api_key: Option<Secret>,
+    /// How long the gateway waits for whom.
+    pub timeouts: Timeouts,
+    /// A wait before each placement, as if choosing took so long.
+    pub injected_routing_delay: Option<Duration>,
+    effective: Vec<Effective>,
+}
+
+/// How long the gateway waits for whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For the head of a client's request.
+    pub client_header: Duration,
+    /// For a client's next request on an open connection.
+    pub client_idle: Duration,
+    /// For a connection to an engine.
+    pub connect: Duration,
+    /// For the head of an engine's answer.
+    pub response_header: Duration,
+    /// For the next chunk of an engine's answer.
+    pub stream_idle: Duration,
+    /// For requests in flight, at shutdown.
+    pub drain: Duration,
+}
+
+/// Text that must not be shown; [`fmt::Debug`] hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one place that sends it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A setting as `/config` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Effective {
+    /// The flag's name.
+    pub name: &'static str,
+    /// Its value; a secret one is `***`.
+    pub value: Option<String>,
+    /// Where it came from: `default`, `file`, `env` or `flag`.
+    pub source: &'static str,
+}
+
+impl Config {
+    /// Every setting with its effective value and where it came from, in the order of the flag table.
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
+    }
+}
+
+impl Args {
+    /// Reads the settings file and checks everything.
+    ///
+    /// # Errors
+    /// All the faults there are, never only the first. The process should say them and exit with 78.
+    pub fn validate(mut self) -> Result<Config, Vec<Fault>> {
+        let mut faults = Vec::new();
+        self.merge_file(&mut faults);
+        let mut read = Reader::new(&self, faults);
+        let config = Config {
+            listen: SocketAddr::new(read.address("host"), read.number("port", 0..=u16::MAX)),
+            roster: roster(&mut read),
+            max_body_bytes: read.number("max-body-bytes", 1..=usize::MAX),
+            exact_token_accounting: read.boolean("exact-token-accounting"),
+            models_refresh_interval: read.positive("models-refresh-interval"),
+            engine_api_key: read.header_text("engine-api-key").map(Secret),
+            timeouts: timeouts(&mut read),
+            injected_routing_delay: read.optional_duration("inject-routing-delay"),
+            effective: self.effective(),
+        };
+        read.finish(config)
+    }
+
+    fn effective(&self) -> Vec<Effective> {
+        let shown = FLAGS.iter().filter_map(|flag| {
+            let setting = self.settings.get(flag.name)?;
+            let value = setting.value.clone().filter(|value| !value.is_empty());
+            Some(Effective {
+                name: flag.name,
+                value: value.map(|value| if flag.secret { "***".to_owned() } else { value }),
+                source: setting.source.as_str(),
+            })
+        });
+        shown.collect()
+    }
+}
+
+fn timeouts(read: &mut Reader<'_>) -> Timeouts {
+    Timeouts {
+        client_header: read.positive("client-header-timeout"),
+        client_idle: read.positive("client-idle-timeout"),
+        connect: read.positive("connect-timeout"),
+        response_header: read.positive("response-header-timeout"),
+        stream_idle: read.positive("stream-idle-timeout"),
+        drain: read.duration("drain-timeout"),
+    }
+}
+
+/// The engines, and whether the lists make sense together.
+fn roster(read: &mut Reader<'_>) -> Roster {
+    read.only("llm-backend-discovery", &["endpoints"], &["redis", "etcd", "kubernetes"]);
+    read.only("scheduling-policy", &["round-robin"], &["load-balance", "flood", "slo"]);
+    let prefill = read.endpoints("prefill-endpoints");
+    let decode = read.endpoints("decode-endpoints");
+    let neutral = read.endpoints("neutral-endpoints");
+    let backends = read.endpoints("llm-backend-endpoints");
+    if !neutral.is_empty() && !backends.is_empty() {
+        read.fault("llm-backend-endpoints", "is another name of --neutral-endpoints: give one of them");
+    }
+    let neutral: Vec<Endpoint> = neutral.into_iter().chain(backends).collect();
+    match (prefill.is_empty(), decode.is_empty(), neutral.is_empty()) {
+        (true, true, true) => read.fault(
+            "neutral-endpoints",
+            "no engine is named: give --prefill-endpoints and --decode-endpoints, or --neutral-endpoints",
+        ),
+        (false, true, _) => read.fault("prefill-endpoints", "needs --decode-endpoints beside it"),
+        (true, false, _) => read.fault(
+            "decode-endpoints",
+            "needs --prefill-endpoints beside it; engines that do both are --neutral-endpoints",
+        ),
+        (false, false, false) => read.fault("neutral-endpoints", "excludes --prefill-endpoints and --decode-endpoints"),
+        (false, false, true) | (true, true, false) => {}
+    }
+    if neutral.is_empty() { Roster::disaggregated(prefill, decode) } else { Roster::neutral(neutral) }
+}
