@@ -1,1 +1,38 @@
-//! TODO(skeleton)
+//! The gateway: Candor's front door.
+//!
+//! A client speaks OpenAI's HTTP API to one address; behind it are many engines. For each request the gateway reads as much
+//! of the body as it must, chooses who serves it, hands the client's own bytes to that instance, and relays the answer chunk
+//! by chunk as it comes. What it reports of a request is what the client saw.
+//!
+//! One module per stage, in the order of a request's life:
+//!
+//! | stage | module |
+//! |---|---|
+//! | from a path to a handler | [`service`] |
+//! | one request, head to head | [`exchange`] |
+//! | the body made ready | [`prepare`] |
+//! | who there is; who serves | [`endpoints`]; [`routing`] |
+//! | which fields go on | [`headers`] |
+//! | the answer on its way | [`relay`] |
+//! | what went wrong | [`errors`]; in telemetry's terms: [`outcome`] |
+//!
+//! Deliberately absent: knowledge of a P/D protocol (the sidecar, or `pd`, has that), of a metric's name (`telemetry` has
+//! that), and of the meaning of a prompt. A chat stays a chat; nothing is templated, tokenized or encoded anew.
+
+mod admin;
+pub mod config;
+pub mod endpoints;
+mod errors;
+mod exchange;
+mod headers;
+mod models;
+mod outcome;
+mod prepare;
+mod relay;
+mod routing;
+mod run;
+mod service;
+mod state;
+
+pub use config::{Args, Config, Fault};
+pub use run::{Running, StartError, start};

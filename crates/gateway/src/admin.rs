@@ -1,0 +1,61 @@
+//! The answers that come from the gateway itself and concern no single request.
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use proxy::Body;
+use serde_json::json;
+
+use crate::errors::Refusal;
+use crate::state::State;
+
+/// `/healthz`: the process lives, whatever becomes of the engines.
+pub(crate) fn health() -> Response<Body> {
+    answer(StatusCode::OK, json!({"status": "ok"}).to_string())
+}
+
+/// `/readyz`: it takes requests, and at least one engine answers.
+pub(crate) async fn ready(state: &State) -> Response<Body> {
+    let instances = state.roster.serving().len();
+    if state.drain.has_begun() {
+        return readiness(StatusCode::SERVICE_UNAVAILABLE, "draining", instances, None);
+    }
+    match state.models.answering().await {
+        0 => readiness(StatusCode::SERVICE_UNAVAILABLE, "no engine answers", instances, Some(0)),
+        answering => readiness(StatusCode::OK, "ready", instances, Some(answering)),
+    }
+}
+
+fn readiness(status: StatusCode, what: &str, instances: usize, answering: Option<usize>) -> Response<Body> {
+    answer(status, json!({"status": what, "instances": instances, "answering": answering}).to_string())
+}
+
+/// `/v1/models`: what all engines serve, asked in the client's name.
+pub(crate) async fn models(state: &State, headers: &HeaderMap) -> Response<Body> {
+    let survey = state.models.survey(headers.get(AUTHORIZATION)).await;
+    match survey.into_answer() {
+        Some((status, body)) => answer(status, body),
+        None => Refusal::NoInstance.to_response(),
+    }
+}
+
+/// `/metrics`: in the format that the scraper accepts.
+pub(crate) fn metrics(state: &State, accept: Option<&HeaderValue>) -> Response<Body> {
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    let (kind, body) = state.process.metrics_response(accept);
+    let mut response = answer(StatusCode::OK, body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// `/config`: every setting, and where it came from.
+pub(crate) fn config(state: &State) -> Response<Body> {
+    answer(StatusCode::OK, json!({"settings": state.effective}).to_string())
+}
+
+/// A JSON answer.
+fn answer(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,174 @@
+//! Everything that the gateway answers instead of an engine.
+//!
+//! One enum names every reason; one table maps it to status, `x-candor-error` stage, code and sentence. An engine's own
+//! error answers never come here: they are relayed as they are.
+
+use std::error::Error;
+use std::io;
+
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+use openai::{ApiError, BodyError, ErrorKind};
+use proxy::body::CollectError;
+use proxy::client::{ClientError, ErrorKind as ClientFault};
+use proxy::{Body, BoxError};
+
+use crate::endpoints::Endpoint;
+use crate::headers::CANDOR_ERROR;
+
+/// Why the gateway answers itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// No such path.
+    #[error("there is no {path} here")]
+    NotFound {
+        /// What was asked for.
+        path: String,
+    },
+    /// The path knows other methods.
+    #[error("this path answers {allow} only")]
+    MethodNotAllowed {
+        /// The methods it knows, as the `Allow` field lists them.
+        allow: &'static str,
+    },
+    /// The body is not what the API wants.
+    #[error("{0}")]
+    Body(#[from] BodyError),
+    /// The body is too long.
+    #[error("the body is longer than {limit} bytes")]
+    TooLarge {
+        /// The limit, bytes.
+        limit: usize,
+    },
+    /// The client left within its body.
+    #[error("the client left within its body")]
+    BodyCutOff,
+    /// The body is not framed as HTTP frames a body.
+    #[error("the body cannot be read: {0}")]
+    BodyGarbled(BoxError),
+    /// There is no engine.
+    #[error("no engine is there to serve the request")]
+    NoInstance,
+    /// The engine did not answer.
+    #[error("the engine at {endpoint} did not answer: {error}")]
+    Upstream {
+        /// Which engine.
+        endpoint: Endpoint,
+        /// What happened.
+        error: ClientError,
+    },
+}
+
+/// Where in a request's life it failed, as `x-candor-error` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailedStage {
+    /// Reading and understanding the request.
+    Request,
+    /// Finding an engine.
+    Schedule,
+    /// Reaching the engine.
+    Dispatch,
+}
+
+impl FailedStage {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Schedule => "schedule",
+            Self::Dispatch => "dispatch",
+        }
+    }
+}
+
+impl From<CollectError> for Refusal {
+    /// A body that breaks HTTP's framing is a mistake to be told of; any other break is the client's leaving.
+    fn from(error: CollectError) -> Self {
+        match error {
+            CollectError::TooLarge { limit } => Self::TooLarge { limit },
+            CollectError::Incomplete(error) if is_garbled(error.as_ref()) => Self::BodyGarbled(error),
+            CollectError::Incomplete(_) => Self::BodyCutOff,
+        }
+    }
+}
+
+fn is_garbled(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.any(|cause| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|io| matches!(io.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
+    })
+}
+
+impl Refusal {
+    /// The stage that failed.
+    pub(crate) fn stage(&self) -> FailedStage {
+        match self {
+            Self::NotFound { .. }
+            | Self::MethodNotAllowed { .. }
+            | Self::Body(_)
+            | Self::TooLarge { .. }
+            | Self::BodyCutOff
+            | Self::BodyGarbled(_) => FailedStage::Request,
+            Self::NoInstance => FailedStage::Schedule,
+            Self::Upstream { .. } => FailedStage::Dispatch,
+        }
+    }
+
+    /// A name that programs can match; also the reason on the span.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not_found",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::Body(_) => "invalid_body",
+            Self::TooLarge { .. } => "body_too_large",
+            Self::BodyCutOff => "body_cut_off",
+            Self::BodyGarbled(_) => "body_garbled",
+            Self::NoInstance => "no_instance",
+            Self::Upstream { error, .. } => error.kind().name(),
+        }
+    }
+
+    /// The error in OpenAI's terms.
+    pub(crate) fn to_api_error(&self) -> ApiError {
+        let kind = match self {
+            Self::Body(error) => return ApiError::from(error.clone()).with_code(self.code()),
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::MethodNotAllowed { .. } => ErrorKind::MethodNotAllowed,
+            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::BodyCutOff | Self::BodyGarbled(_) => ErrorKind::InvalidRequest,
+            Self::NoInstance => ErrorKind::Unavailable,
+            Self::Upstream { error, .. } => upstream_kind(error.kind()),
+        };
+        ApiError::new(kind, self.to_string()).with_code(self.code())
+    }
+
+    /// The answer. A client that is still sending must not be waited for, so an unread body closes the connection.
+    pub(crate) fn to_response(&self) -> Response<Body> {
+        let error = self.to_api_error();
+        let mut response = Response::new(Body::from(error.to_json()));
+        *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CANDOR_ERROR, HeaderValue::from_static(self.stage().as_str()));
+        match self {
+            Self::MethodNotAllowed { allow } => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::TooLarge { .. } | Self::BodyCutOff | Self::BodyGarbled(_) => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// What an engine that did not answer is to the client: not there (503), too slow (504), or not making sense (502).
+fn upstream_kind(fault: ClientFault) -> ErrorKind {
+    match fault {
+        fault if fault.is_connect() => ErrorKind::Unavailable,
+        ClientFault::ResponseTimeout => ErrorKind::Timeout,
+        ClientFault::InvalidRequest => ErrorKind::Internal,
+        _ => ErrorKind::BadGateway,
+    }
+}

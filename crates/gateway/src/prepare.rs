@@ -1,0 +1,58 @@
+//! A client's body made ready for an engine.
+//!
+//! The bytes go on as they came, but for the members that must change: hosts that only a coordinator may name are removed,
+//! and a stream is asked to report its usage. What was asked for beyond the client's own wish is remembered
+//! ([`Prepared::hide`]), to be taken out of the answer again.
+
+use bytes::Bytes;
+use openai::usage::HideUsage;
+use openai::{Api, Body, BodyError, Head};
+use pd::hosts;
+
+/// A body ready to be sent, and what was learnt of it.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// What the engine gets.
+    pub(crate) body: Bytes,
+    /// The model that the client asked for.
+    pub(crate) model: Option<String>,
+    /// Whether the client wants an event stream.
+    pub(crate) stream: bool,
+    /// What the engine will say that the client did not ask for.
+    pub(crate) hide: HideUsage,
+}
+
+/// Reads and edits a body. `exact` asks a stream for a running token count on every chunk.
+///
+/// # Errors
+/// Where the body is no JSON object, or a member that the gateway reads has the wrong type; with the byte offset.
+pub(crate) fn prepare(api: Api, bytes: Bytes, exact: bool) -> Result<Prepared, BodyError> {
+    let body = without_hosts(Body::parse(bytes)?)?;
+    let head = body.head(api)?;
+    let hide = hidden(&head, exact);
+    let mut edit = body.edit();
+    if hide.last {
+        edit = edit.set_in("stream_options", "include_usage", &b"true"[..]);
+    }
+    if hide.continuous {
+        edit = edit.set_in("stream_options", "continuous_usage_stats", &b"true"[..]);
+    }
+    Ok(Prepared { body: edit.build(), model: head.model.as_deref().map(str::to_owned), stream: head.stream, hide })
+}
+
+/// The same body without members that name hosts. Few bodies have any, so a second parse is paid for by those only.
+fn without_hosts(body: Body) -> Result<Body, BodyError> {
+    let clean = hosts::strip(&body);
+    if clean.len() == body.bytes().len() { Ok(body) } else { Body::parse(clean) }
+}
+
+/// What has to be asked for that the client did not.
+fn hidden(head: &Head<'_>, exact: bool) -> HideUsage {
+    if !head.stream {
+        return HideUsage::default();
+    }
+    HideUsage { last: !head.include_usage, continuous: exact && !head.continuous_usage_stats }
+}
+
+#[cfg(test)]
+mod tests;

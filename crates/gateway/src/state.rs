@@ -1,0 +1,63 @@
+//! What all requests of a gateway share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use proxy::Drain;
+use proxy::client::{Client, ClientConfig};
+use telemetry::Telemetry;
+use telemetry::gateway::Gateway as GatewayTelemetry;
+
+use crate::config::{Config, Effective, Secret};
+use crate::endpoints::Roster;
+use crate::models::Models;
+use crate::routing::RoundRobin;
+
+/// The shared parts, each of which is its own lock or needs none.
+pub(crate) struct State {
+    pub(crate) roster: Roster,
+    pub(crate) robin: RoundRobin,
+    pub(crate) client: Client,
+    pub(crate) models: Arc<Models>,
+    pub(crate) telemetry: GatewayTelemetry,
+    pub(crate) process: Arc<Telemetry>,
+    pub(crate) drain: Drain,
+    pub(crate) effective: Vec<Effective>,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) exact_token_accounting: bool,
+    pub(crate) stream_idle: Duration,
+    pub(crate) injected_routing_delay: Option<Duration>,
+}
+
+impl State {
+    pub(crate) fn new(config: &Config, process: Arc<Telemetry>, drain: Drain) -> Self {
+        let client = Client::new(ClientConfig {
+            connect_timeout: config.timeouts.connect,
+            response_timeout: Some(config.timeouts.response_header),
+            ..ClientConfig::default()
+        });
+        let telemetry = GatewayTelemetry::new(&process, []);
+        let key = config.engine_api_key.as_ref().and_then(bearer);
+        Self {
+            roster: config.roster.clone(),
+            robin: RoundRobin::default(),
+            models: Arc::new(Models::new(client.clone(), config.roster.clone(), key, telemetry.clone())),
+            client,
+            telemetry,
+            process,
+            drain,
+            effective: config.effective().to_vec(),
+            max_body_bytes: config.max_body_bytes,
+            exact_token_accounting: config.exact_token_accounting,
+            stream_idle: config.timeouts.stream_idle,
+            injected_routing_delay: config.injected_routing_delay,
+        }
+    }
+}
+
+fn bearer(key: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.reveal())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
