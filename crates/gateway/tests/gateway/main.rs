@@ -1,0 +1,15 @@
+//! The gateway from outside: real sockets, a hand-driven engine on one side, a client that sees every byte on the other.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets what it does not expect has failed")]
+#![expect(unreachable_pub, reason = "the support modules read like the library they are to the tests")]
+
+mod admin;
+mod bodies;
+mod counts;
+mod forwarding;
+mod lifecycle;
+mod relaying;
+mod support;
+mod timing;
+mod upstream_faults;
+mod usage;
