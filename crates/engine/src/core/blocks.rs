@@ -40,12 +40,8 @@ impl BlockPool {
     /// remembered about freed blocks.
     #[must_use]
     pub fn new(blocks: u32, caching: bool) -> Self {
-        let mut pool = Self {
-            blocks: vec![Block::default(); blocks.max(1) as usize],
-            free: 0,
-            cached: HashMap::new(),
-            caching,
-        };
+        let mut pool =
+            Self { blocks: vec![Block::default(); blocks.max(1) as usize], free: 0, cached: HashMap::new(), caching };
         for id in 1..blocks {
             pool.push_free(id);
         }
@@ -73,10 +69,7 @@ impl BlockPool {
     /// How many of `hashes`, counted from block 0 without a gap, are in the pool.
     #[must_use]
     pub fn hits(&self, hashes: &[BlockHash]) -> usize {
-        hashes
-            .iter()
-            .take_while(|hash| self.cached.contains_key(hash))
-            .count()
+        hashes.iter().take_while(|hash| self.cached.contains_key(hash)).count()
     }
 
     /// Free blocks that would be left if the blocks behind `hashes` were taken from the cache.
@@ -167,24 +160,12 @@ impl BlockPool {
             }
             id = self.block(id).next;
         }
-        let idle = self.blocks[1..]
-            .iter()
-            .filter(|b| b.references == 0)
-            .count() as u32;
+        let idle = self.blocks[1..].iter().filter(|b| b.references == 0).count() as u32;
         if listed != self.free || idle != self.free {
-            return Err(format!(
-                "free {} but {listed} listed, {idle} idle",
-                self.free
-            ));
+            return Err(format!("free {} but {listed} listed, {idle} idle", self.free));
         }
-        match self
-            .cached
-            .iter()
-            .find(|(hash, id)| self.block(**id).hash != Some(**hash))
-        {
-            Some((_, id)) => Err(format!(
-                "block {id} does not have the hash it is cached under"
-            )),
+        match self.cached.iter().find(|(hash, id)| self.block(**id).hash != Some(**hash)) {
+            Some((_, id)) => Err(format!("block {id} does not have the hash it is cached under")),
             None => Ok(()),
         }
     }
@@ -206,11 +187,7 @@ impl BlockPool {
     fn push_free(&mut self, id: BlockId) {
         let last = self.block(NIL).previous;
         self.block_mut(last).next = id;
-        *self.block_mut(id) = Block {
-            previous: last,
-            next: NIL,
-            ..*self.block(id)
-        };
+        *self.block_mut(id) = Block { previous: last, next: NIL, ..*self.block(id) };
         self.block_mut(NIL).previous = id;
         self.free += 1;
     }

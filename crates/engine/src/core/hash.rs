@@ -29,9 +29,7 @@ pub const fn fold(state: u64, word: u64) -> u64 {
 #[must_use]
 pub fn bytes(state: u64, data: &[u8]) -> u64 {
     let (words, rest) = data.as_chunks::<8>();
-    let state = words
-        .iter()
-        .fold(state, |state, word| fold(state, u64::from_le_bytes(*word)));
+    let state = words.iter().fold(state, |state, word| fold(state, u64::from_le_bytes(*word)));
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
     fold(fold(state, u64::from_le_bytes(last)), data.len() as u64)
@@ -50,12 +48,7 @@ impl BlockChain {
     /// An empty chain. Requests whose KV must not be shared (another model, an adapter) start from another `salt`.
     #[must_use]
     pub fn new(block_size: u32, salt: u64) -> Self {
-        Self {
-            block_size: block_size as usize,
-            hashes: Vec::new(),
-            tail: mix(salt),
-            tail_len: 0,
-        }
+        Self { block_size: block_size as usize, hashes: Vec::new(), tail: mix(salt), tail_len: 0 }
     }
 
     /// Appends one token, completing a block whenever `block_size` tokens have come together.
@@ -67,6 +60,18 @@ impl BlockChain {
             self.hashes.push(BlockHash(self.tail));
             self.tail_len = 0;
         }
+    }
+
+    /// Tokens pushed so far.
+    #[must_use]
+    pub const fn len(&self) -> u32 {
+        (self.hashes.len() * self.block_size + self.tail_len) as u32
+    }
+
+    /// Whether nothing was pushed yet.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Hashes of the full blocks so far, block 0 first.

@@ -57,8 +57,12 @@ pub struct Step {
     pub duration: Duration,
     /// Tokens computed in it.
     pub tokens: u32,
+    /// Those of them that belong to prompts.
+    pub prompt_tokens: u32,
     /// Requests taking part.
     pub sequences: u32,
+    /// Requests that lost their blocks since the step before.
+    pub preemptions: u32,
 }
 
 /// Something a request's owner should learn.
@@ -178,6 +182,8 @@ pub struct Core {
     hold_deadlines: BTreeSet<(Duration, RequestId)>,
     outputs: Vec<Output>,
     fetches: Vec<Fetch>,
+    /// Since the last step.
+    preemptions: u32,
     totals: Totals,
 }
 
@@ -197,6 +203,7 @@ impl Core {
             hold_deadlines: BTreeSet::new(),
             outputs: Vec::new(),
             fetches: Vec::new(),
+            preemptions: 0,
             totals: Totals::default(),
             config,
         }
@@ -207,18 +214,14 @@ impl Core {
     #[must_use]
     pub fn fits(&self, prompt_tokens: u32, max_tokens: u32) -> bool {
         let tokens = u64::from(prompt_tokens) + u64::from(max_tokens);
-        prompt_tokens > 0
-            && tokens.div_ceil(u64::from(self.config.block_size)) <= u64::from(self.pool.capacity())
+        prompt_tokens > 0 && tokens.div_ceil(u64::from(self.config.block_size)) <= u64::from(self.pool.capacity())
     }
 
-    /// Queues a request that [fits](Self::fits). `id` must be new. Returns the seed of its text.
-    pub fn add(&mut self, id: RequestId, spec: &Spec, now: Duration) -> u64 {
-        debug_assert!(self.fits(spec.prompt.len() as u32, spec.max_tokens));
-        let sequence = Sequence::new(spec, self.config.block_size, self.config.seed, now);
-        let text_seed = sequence.text_seed;
-        self.sequences.insert(id, sequence);
+    /// Queues a request that [fits](Self::fits). `id` must be new.
+    pub fn add(&mut self, id: RequestId, spec: Spec, now: Duration) {
+        debug_assert!(self.fits(spec.prompt.len(), spec.max_tokens));
+        self.sequences.insert(id, Sequence::new(spec, now));
         self.queues.waiting.push_back(id);
-        text_seed
     }
 
     /// Gives a request up. Its blocks are free at once, or when the step under way ends, or when the fetch into them
@@ -311,8 +314,10 @@ impl Core {
         }
         let step = Step {
             duration: self.config.latency.step(&plan.work, &mut self.random),
-            tokens: plan.parts.iter().map(|(_, tokens)| tokens).sum(),
+            tokens: plan.tokens,
+            prompt_tokens: plan.prompt_tokens,
             sequences: plan.parts.len() as u32,
+            preemptions: std::mem::take(&mut self.preemptions),
         };
         self.step = Some(plan.parts);
         Some(step)
@@ -372,11 +377,7 @@ impl Core {
             holds: self.holds.len(),
             capacity: self.pool.capacity(),
             used: self.pool.used(),
-            held: self
-                .holds
-                .values()
-                .map(|hold| hold.blocks.len() as u32)
-                .sum(),
+            held: self.holds.values().map(|hold| hold.blocks.len() as u32).sum(),
         }
     }
 
@@ -386,18 +387,11 @@ impl Core {
     /// The first violation, in words.
     pub fn check(&self) -> Result<(), String> {
         self.pool.check()?;
-        let live = self
-            .sequences
-            .values()
-            .flat_map(|sequence| &sequence.blocks);
+        let live = self.sequences.values().flat_map(|sequence| &sequence.blocks);
         let held = self.holds.values().flat_map(|hold| &hold.blocks);
         let owned: BTreeSet<BlockId> = live.chain(held).copied().collect();
         if owned.len() as u32 != self.pool.used() {
-            return Err(format!(
-                "{} blocks used, {} owned",
-                self.pool.used(),
-                owned.len()
-            ));
+            return Err(format!("{} blocks used, {} owned", self.pool.used(), owned.len()));
         }
         if self.running.len() > self.config.max_num_seqs as usize {
             return Err(format!("{} running", self.running.len()));
@@ -432,18 +426,12 @@ impl Core {
         };
         let summary = &mut sequence.summary;
         let before = summary.last_token.unwrap_or(summary.arrival);
-        sequence
-            .chain
-            .push(generated(sequence.text_seed, summary.output_tokens));
+        sequence.chain.push(generated(sequence.text_seed, summary.output_tokens));
         summary.output_tokens += 1;
         summary.first_token.get_or_insert(now);
         summary.last_token = Some(now);
-        let output = Output {
-            id,
-            tokens: summary.output_tokens,
-            gap: Some(now.saturating_sub(before)),
-            finished: None,
-        };
+        let output =
+            Output { id, tokens: summary.output_tokens, gap: Some(now.saturating_sub(before)), finished: None };
         let ended = (summary.output_tokens >= sequence.limit).then_some(sequence.limit_reason);
         self.outputs.push(output);
         if let Some(reason) = ended {
@@ -462,13 +450,7 @@ impl Core {
             sequence.summary.held_blocks = sequence.blocks.len() as u32;
             let deadline = now + self.config.hold_timeout;
             self.hold_deadlines.insert((deadline, id));
-            self.holds.insert(
-                id,
-                Hold {
-                    blocks: sequence.blocks,
-                    deadline,
-                },
-            );
+            self.holds.insert(id, Hold { blocks: sequence.blocks, deadline });
         } else {
             self.pool.release(&sequence.blocks);
         }
@@ -482,12 +464,7 @@ impl Core {
     fn report_end(&mut self, id: RequestId, summary: Summary) {
         match self.outputs.last_mut() {
             Some(last) if last.id == id && last.finished.is_none() => last.finished = Some(summary),
-            _ => self.outputs.push(Output {
-                id,
-                tokens: summary.output_tokens,
-                gap: None,
-                finished: Some(summary),
-            }),
+            _ => self.outputs.push(Output { id, tokens: summary.output_tokens, gap: None, finished: Some(summary) }),
         }
     }
 

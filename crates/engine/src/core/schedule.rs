@@ -12,7 +12,10 @@ pub(super) struct Plan {
     pub(super) parts: Vec<(RequestId, u32)>,
     /// What that costs.
     pub(super) work: Work,
-    tokens: u32,
+    /// Tokens of all parts …
+    pub(super) tokens: u32,
+    /// … and of those the prompts'. A fetched prompt's last token, computed again, is not counted: nor does vLLM.
+    pub(super) prompt_tokens: u32,
 }
 
 /// What became of a request at the head of a queue.
@@ -56,8 +59,7 @@ impl Core {
     }
 
     fn admit_waiting(&mut self, plan: &mut Plan, now: Duration) {
-        while plan.tokens < self.config.max_num_batched_tokens
-            && self.running.len() < self.config.max_num_seqs as usize
+        while plan.tokens < self.config.max_num_batched_tokens && self.running.len() < self.config.max_num_seqs as usize
         {
             let Some(&id) = self.queues.head().front() else {
                 break;
@@ -120,11 +122,7 @@ impl Core {
         };
         // A request that has been fetched for must be able to run: its whole prompt gets room now. Otherwise two of
         // them, each waiting for the other's blocks, would wait for ever.
-        let wanted = if fetch {
-            sequence.prompt_len.div_ceil(block_size) - found
-        } else {
-            0
-        };
+        let wanted = if fetch { sequence.prompt_len.div_ceil(block_size) - found } else { 0 };
         if wanted > self.pool.free_after_reuse(hashes) {
             return Some(Admission::Blocked);
         }
@@ -137,10 +135,7 @@ impl Core {
         self.totals.count_lookup(sequence);
         sequence.stage = Stage::Fetching;
         self.fetching += 1;
-        self.fetches.push(Fetch {
-            id,
-            blocks: fetched,
-        });
+        self.fetches.push(Fetch { id, blocks: fetched });
         Some(Admission::Parked)
     }
 
@@ -181,6 +176,9 @@ impl Core {
         } else {
             plan.work.prefill_tokens += u64::from(tokens);
         }
+        if sequence.computed + 1 < sequence.prompt_len {
+            plan.prompt_tokens += tokens;
+        }
         plan.tokens += tokens;
         plan.parts.push((id, tokens));
     }
@@ -194,6 +192,7 @@ impl Core {
         // What is lost is computed again, not fetched again.
         sequence.external = External::None;
         sequence.summary.preemptions += 1;
+        self.preemptions += 1;
         self.totals.preemptions += 1;
         self.queues.preempted.push_front(id);
         Some(id)

@@ -1,7 +1,7 @@
 //! One request inside the engine core: what it asks for, how far it is, and when things happened to it.
 
 use super::blocks::BlockId;
-use super::hash::{BlockChain, TokenId};
+use super::hash::BlockChain;
 use std::time::Duration;
 
 /// Names a request within one core. Never used twice.
@@ -32,12 +32,12 @@ impl External {
 }
 
 /// What a request asks of the core.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Spec {
-    /// Prompt token ids; at least one.
-    pub prompt: Vec<TokenId>,
-    /// Separates prefix caches that must not mix (adapters, cache salts).
-    pub salt: u64,
+    /// The prompt, hashed in the core's block size; at least one token.
+    pub prompt: BlockChain,
+    /// What the generated tokens follow from, see [`generated`](super::generated).
+    pub text_seed: u64,
     /// Generation ends after this many tokens at the latest (at least 1) …
     pub max_tokens: u32,
     /// … or after this many by itself (end of text or a stop string).
@@ -48,6 +48,22 @@ pub struct Spec {
     pub hold: bool,
     /// Below this share of the prompt in caches the request is handed back uncomputed.
     pub cache_hit_threshold: f64,
+}
+
+impl Spec {
+    /// A request without any extras.
+    #[must_use]
+    pub const fn new(prompt: BlockChain, text_seed: u64, max_tokens: u32) -> Self {
+        Self {
+            prompt,
+            text_seed,
+            max_tokens,
+            stop_after: None,
+            external: External::None,
+            hold: false,
+            cache_hit_threshold: 0.0,
+        }
+    }
 }
 
 /// Why a request ended.
@@ -131,7 +147,6 @@ pub(super) enum Stage {
 pub(super) struct Sequence {
     pub(super) stage: Stage,
     pub(super) chain: BlockChain,
-    /// Depends on the whole prompt; generated tokens follow from it.
     pub(super) text_seed: u64,
     pub(super) prompt_len: u32,
     pub(super) limit: u32,
@@ -152,15 +167,13 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    pub(super) fn new(spec: &Spec, block_size: u32, seed: u64, now: Duration) -> Self {
-        let mut chain = BlockChain::new(block_size, spec.salt);
-        chain.extend(spec.prompt.iter().copied());
+    pub(super) fn new(spec: Spec, now: Duration) -> Self {
         let stop = spec.stop_after.filter(|stop| *stop <= spec.max_tokens);
-        let prompt_len = spec.prompt.len() as u32;
+        let prompt_len = spec.prompt.len();
         Self {
             stage: Stage::Waiting,
-            text_seed: super::hash::fold(chain.fingerprint(), seed),
-            chain,
+            text_seed: spec.text_seed,
+            chain: spec.prompt,
             prompt_len,
             limit: stop.unwrap_or(spec.max_tokens).max(1),
             limit_reason: stop.map_or(FinishReason::Length, |_| FinishReason::Stop),

@@ -1,3 +1,4 @@
+use super::hash::BlockChain;
 use super::latency::{Formula, Model, Source, Transfer};
 use super::*;
 use proptest::prelude::*;
@@ -20,24 +21,23 @@ fn config() -> Config {
         max_num_batched_tokens: 64,
         prefix_caching: true,
         hold_timeout: ms(1_000),
-        latency: Model {
-            source: Source::Formula(formula),
-            ..Model::zero()
-        },
+        latency: Model { source: Source::Formula(formula), ..Model::zero() },
         seed: 7,
     }
 }
 
-fn prompt(seed: u32, len: u32) -> Vec<TokenId> {
-    (0..len).map(|i| seed * 1_000 + i).collect()
+fn prompt(seed: u32, len: u32) -> BlockChain {
+    chain(0, (0..len).map(|i| seed * 1_000 + i))
+}
+
+fn chain(salt: u64, tokens: impl Iterator<Item = TokenId>) -> BlockChain {
+    let mut chain = BlockChain::new(4, salt);
+    chain.extend(tokens);
+    chain
 }
 
 fn spec(seed: u32, len: u32, max_tokens: u32) -> Spec {
-    Spec {
-        prompt: prompt(seed, len),
-        max_tokens,
-        ..Spec::default()
-    }
+    Spec::new(prompt(seed, len), u64::from(seed), max_tokens)
 }
 
 /// A core with its time and what came out of it.
@@ -49,15 +49,11 @@ struct Bench {
 
 impl Bench {
     fn new(config: Config) -> Self {
-        Self {
-            core: Core::new(config),
-            now: Duration::ZERO,
-            outputs: Vec::new(),
-        }
+        Self { core: Core::new(config), now: Duration::ZERO, outputs: Vec::new() }
     }
 
     fn add(&mut self, id: RequestId, spec: &Spec) {
-        self.core.add(id, spec, self.now);
+        self.core.add(id, spec.clone(), self.now);
     }
 
     /// Runs one step to its end; false when there was nothing to run.
@@ -79,31 +75,17 @@ impl Bench {
 
     fn collect(&mut self) {
         let now = self.now;
-        self.outputs.extend(
-            self.core
-                .take_outputs()
-                .into_iter()
-                .map(|output| (now, output)),
-        );
+        self.outputs.extend(self.core.take_outputs().into_iter().map(|output| (now, output)));
     }
 
     fn token_times(&self, id: RequestId) -> Vec<u128> {
-        let of = self
-            .outputs
-            .iter()
-            .filter(|(_, output)| output.id == id && output.gap.is_some());
+        let of = self.outputs.iter().filter(|(_, output)| output.id == id && output.gap.is_some());
         of.map(|(at, _)| at.as_millis()).collect()
     }
 
     fn summary(&self, id: RequestId) -> Summary {
-        let mut ends = self
-            .outputs
-            .iter()
-            .filter(|(_, o)| o.id == id)
-            .filter_map(|(_, o)| o.finished);
-        let end = ends
-            .next()
-            .unwrap_or_else(|| panic!("request {id} has not ended"));
+        let mut ends = self.outputs.iter().filter(|(_, o)| o.id == id).filter_map(|(_, o)| o.finished);
+        let end = ends.next().unwrap_or_else(|| panic!("request {id} has not ended"));
         assert_eq!(ends.next(), None, "request {id} ended twice");
         end
     }
@@ -135,10 +117,7 @@ fn a_long_prompt_is_computed_in_chunks_while_others_decode() {
 
 #[test]
 fn the_batch_is_bounded_and_served_first_come_first_served() {
-    let mut bench = Bench::new(Config {
-        max_num_seqs: 2,
-        ..config()
-    });
+    let mut bench = Bench::new(Config { max_num_seqs: 2, ..config() });
     for id in 1..=3 {
         bench.add(id, &spec(id as u32, 8, 2));
     }
@@ -153,29 +132,11 @@ fn the_batch_is_bounded_and_served_first_come_first_served() {
 #[test]
 fn a_stop_position_ends_before_the_limit() {
     let mut bench = Bench::new(config());
-    bench.add(
-        1,
-        &Spec {
-            stop_after: Some(3),
-            ..spec(1, 8, 9)
-        },
-    );
-    bench.add(
-        2,
-        &Spec {
-            stop_after: Some(30),
-            ..spec(2, 8, 9)
-        },
-    );
+    bench.add(1, &Spec { stop_after: Some(3), ..spec(1, 8, 9) });
+    bench.add(2, &Spec { stop_after: Some(30), ..spec(2, 8, 9) });
     bench.run();
-    assert_eq!(
-        (bench.summary(1).reason, bench.summary(1).output_tokens),
-        (FinishReason::Stop, 3)
-    );
-    assert_eq!(
-        (bench.summary(2).reason, bench.summary(2).output_tokens),
-        (FinishReason::Length, 9)
-    );
+    assert_eq!((bench.summary(1).reason, bench.summary(1).output_tokens), (FinishReason::Stop, 3));
+    assert_eq!((bench.summary(2).reason, bench.summary(2).output_tokens), (FinishReason::Length, 9));
 }
 
 #[test]
@@ -186,11 +147,7 @@ fn a_repeated_prompt_hits_the_cache_except_for_its_last_token() {
         bench.run();
     }
     assert_eq!(bench.summary(1).local_hits, 0);
-    assert_eq!(
-        bench.summary(2).local_hits,
-        12,
-        "a full hit would leave nothing to sample from"
-    );
+    assert_eq!(bench.summary(2).local_hits, 12, "a full hit would leave nothing to sample from");
     assert_eq!(bench.summary(3).local_hits, 16);
     assert_eq!(bench.core.totals().prefix_hits, 28);
     assert_eq!(bench.core.totals().prefix_queries, 50);
@@ -199,19 +156,11 @@ fn a_repeated_prompt_hits_the_cache_except_for_its_last_token() {
 #[test]
 fn generated_tokens_are_a_prefix_for_the_next_turn() {
     let mut bench = Bench::new(config());
-    let first = spec(1, 8, 9);
-    let text_seed = bench.core.add(1, &first, bench.now);
+    bench.add(1, &spec(1, 8, 9));
     bench.run();
-    let mut next = first.prompt;
-    next.extend((0..9).map(|index| generated(text_seed, index)));
-    bench.add(
-        2,
-        &Spec {
-            prompt: next,
-            max_tokens: 1,
-            ..Spec::default()
-        },
-    );
+    let answer = (0..9).map(|index| generated(1, index));
+    let turn = (0..8).map(|i| 1_000 + i).chain(answer);
+    bench.add(2, &Spec::new(chain(0, turn), 2, 1));
     bench.run();
     assert_eq!(bench.summary(2).local_hits, 16);
 }
@@ -221,13 +170,7 @@ fn a_salt_separates_caches() {
     let mut bench = Bench::new(config());
     bench.add(1, &spec(1, 16, 1));
     bench.run();
-    bench.add(
-        2,
-        &Spec {
-            salt: 1,
-            ..spec(1, 16, 1)
-        },
-    );
+    bench.add(2, &Spec::new(chain(1, (0..16).map(|i| 1_000 + i)), 1, 1));
     bench.run();
     assert_eq!(bench.summary(2).local_hits, 0);
 }
@@ -235,13 +178,7 @@ fn a_salt_separates_caches() {
 #[test]
 fn a_held_prefill_keeps_its_blocks_until_released() {
     let mut bench = Bench::new(config());
-    bench.add(
-        1,
-        &Spec {
-            hold: true,
-            ..spec(1, 10, 1)
-        },
-    );
+    bench.add(1, &Spec { hold: true, ..spec(1, 10, 1) });
     bench.run();
     assert_eq!(bench.summary(1).held_blocks, 3);
     let state = bench.core.state();
@@ -254,13 +191,7 @@ fn a_held_prefill_keeps_its_blocks_until_released() {
 #[test]
 fn an_unfetched_hold_expires() {
     let mut bench = Bench::new(config());
-    bench.add(
-        1,
-        &Spec {
-            hold: true,
-            ..spec(1, 10, 1)
-        },
-    );
+    bench.add(1, &Spec { hold: true, ..spec(1, 10, 1) });
     bench.run();
     assert_eq!(bench.core.next_expiry(), Some(ms(1_050)));
     assert!(bench.core.expire(ms(1_049)).is_empty());
@@ -272,14 +203,7 @@ fn an_unfetched_hold_expires() {
 #[test]
 fn only_a_prefill_that_ran_to_its_limit_is_held() {
     let mut bench = Bench::new(config());
-    bench.add(
-        1,
-        &Spec {
-            hold: true,
-            stop_after: Some(1),
-            ..spec(1, 10, 1)
-        },
-    );
+    bench.add(1, &Spec { hold: true, stop_after: Some(1), ..spec(1, 10, 1) });
     bench.run();
     assert_eq!(bench.core.state().used, 0);
 }
@@ -287,13 +211,7 @@ fn only_a_prefill_that_ran_to_its_limit_is_held() {
 #[test]
 fn a_fetched_prompt_costs_one_decode_step() {
     let mut bench = Bench::new(config());
-    bench.add(
-        1,
-        &Spec {
-            external: External::Peer(10),
-            ..spec(1, 10, 2)
-        },
-    );
+    bench.add(1, &Spec { external: External::Peer(10), ..spec(1, 10, 2) });
     assert!(!bench.step(), "nothing runs while KV is on its way");
     assert_eq!(bench.core.take_fetches(), [Fetch { id: 1, blocks: 3 }]);
     assert_eq!(bench.core.state().fetching, 1);
@@ -303,11 +221,7 @@ fn a_fetched_prompt_costs_one_decode_step() {
     assert_eq!(bench.token_times(1), [13, 23]);
     let summary = bench.summary(1);
     assert_eq!((summary.external_hits, summary.local_hits), (10, 0));
-    assert_eq!(
-        summary.scheduled,
-        Some(ms(3)),
-        "queue time contains the transfer"
-    );
+    assert_eq!(summary.scheduled, Some(ms(3)), "queue time contains the transfer");
 }
 
 #[test]
@@ -315,45 +229,20 @@ fn a_prompt_cached_here_is_still_fetched_for_so_that_the_peer_can_free_it() {
     let mut bench = Bench::new(config());
     bench.add(1, &spec(1, 16, 1));
     bench.run();
-    bench.add(
-        2,
-        &Spec {
-            external: External::Peer(16),
-            ..spec(1, 16, 1)
-        },
-    );
-    bench.add(
-        3,
-        &Spec {
-            external: External::Store(12),
-            ..spec(1, 16, 1)
-        },
-    );
+    bench.add(2, &Spec { external: External::Peer(16), ..spec(1, 16, 1) });
+    bench.add(3, &Spec { external: External::Store(12), ..spec(1, 16, 1) });
     bench.step();
     assert_eq!(bench.core.take_fetches(), [Fetch { id: 2, blocks: 1 }]);
-    assert_eq!(
-        bench.summary(3).external_hits,
-        0,
-        "the store has nothing that is not here"
-    );
+    assert_eq!(bench.summary(3).external_hits, 0, "the store has nothing that is not here");
     bench.core.fetched(2, true, bench.now);
     bench.run();
-    assert_eq!(
-        (bench.summary(2).local_hits, bench.summary(2).external_hits),
-        (12, 4)
-    );
+    assert_eq!((bench.summary(2).local_hits, bench.summary(2).external_hits), (12, 4));
 }
 
 #[test]
 fn a_failed_fetch_ends_the_request_with_an_error() {
     let mut bench = Bench::new(config());
-    bench.add(
-        1,
-        &Spec {
-            external: External::Peer(10),
-            ..spec(1, 10, 2)
-        },
-    );
+    bench.add(1, &Spec { external: External::Peer(10), ..spec(1, 10, 2) });
     bench.step();
     bench.core.fetched(1, false, ms(1));
     bench.collect();
@@ -364,21 +253,12 @@ fn a_failed_fetch_ends_the_request_with_an_error() {
 #[test]
 fn too_little_cached_hands_the_request_back() {
     let mut bench = Bench::new(config());
-    let picky = |len| Spec {
-        cache_hit_threshold: 0.5,
-        ..spec(1, len, 2)
-    };
+    let picky = |len| Spec { cache_hit_threshold: 0.5, ..spec(1, len, 2) };
     bench.add(1, &picky(16));
     bench.run();
     assert_eq!(bench.summary(1).reason, FinishReason::CacheThreshold);
     assert_eq!(bench.summary(1).output_tokens, 0);
-    bench.add(
-        2,
-        &Spec {
-            external: External::Store(8),
-            ..picky(16)
-        },
-    );
+    bench.add(2, &Spec { external: External::Store(8), ..picky(16) });
     bench.step();
     assert_eq!(bench.core.state().fetching, 1, "what a store has counts");
 }
@@ -389,11 +269,7 @@ fn an_abort_frees_blocks_when_the_step_ends() {
     bench.add(1, &spec(1, 10, 5));
     bench.core.schedule(bench.now).unwrap();
     bench.core.abort(1, bench.now);
-    assert_eq!(
-        bench.core.state().used,
-        3,
-        "the running step still writes to them"
-    );
+    assert_eq!(bench.core.state().used, 3, "the running step still writes to them");
     bench.core.complete(ms(50));
     bench.collect();
     assert_eq!(bench.core.state().used, 0);
@@ -404,13 +280,7 @@ fn an_abort_frees_blocks_when_the_step_ends() {
 #[test]
 fn an_abort_during_a_fetch_waits_for_it() {
     let mut bench = Bench::new(config());
-    bench.add(
-        1,
-        &Spec {
-            external: External::Peer(10),
-            ..spec(1, 10, 2)
-        },
-    );
+    bench.add(1, &Spec { external: External::Peer(10), ..spec(1, 10, 2) });
     bench.step();
     bench.core.abort(1, ms(1));
     assert_eq!(bench.core.state().used, 3);
@@ -423,34 +293,20 @@ fn an_abort_during_a_fetch_waits_for_it() {
 #[test]
 fn short_memory_preempts_the_youngest_which_starts_again() {
     // 8 usable blocks of 4 tokens; two requests of 12 prompt and 12 generated tokens need 6 each.
-    let mut bench = Bench::new(Config {
-        blocks: 9,
-        prefix_caching: false,
-        ..config()
-    });
+    let mut bench = Bench::new(Config { blocks: 9, prefix_caching: false, ..config() });
     bench.add(1, &spec(1, 12, 12));
     bench.add(2, &spec(2, 12, 12));
     bench.run();
     assert_eq!(bench.summary(1).preemptions, 0);
     assert!(bench.summary(2).preemptions > 0);
-    assert_eq!(
-        bench.summary(2).output_tokens,
-        12,
-        "no token is generated twice"
-    );
-    assert_eq!(
-        bench.core.totals().preemptions,
-        u64::from(bench.summary(2).preemptions)
-    );
+    assert_eq!(bench.summary(2).output_tokens, 12, "no token is generated twice");
+    assert_eq!(bench.core.totals().preemptions, u64::from(bench.summary(2).preemptions));
     assert_eq!(bench.core.state().used, 0);
 }
 
 #[test]
 fn zero_latency_takes_no_time() {
-    let mut bench = Bench::new(Config {
-        latency: Model::zero(),
-        ..config()
-    });
+    let mut bench = Bench::new(Config { latency: Model::zero(), ..config() });
     bench.add(1, &spec(1, 10, 50));
     bench.run();
     assert_eq!(bench.now, Duration::ZERO);
@@ -469,30 +325,19 @@ enum Act {
 }
 
 fn arbitrary_spec() -> impl Strategy<Value = Spec> {
-    let lengths = (
-        0_u32..4,
-        1_u32..60,
-        1_u32..30,
-        proptest::option::of(1_u32..30),
-    );
-    let kv = (
-        0_u8..4,
-        proptest::bool::ANY,
-        prop_oneof![3 => Just(0.0), 1 => Just(0.6)],
-    );
-    (lengths, kv).prop_map(
-        |((seed, len, max_tokens, stop_after), (source, hold, threshold))| Spec {
-            external: match source {
-                0 => External::Peer(len),
-                1 => External::Store(len / 4 * 4),
-                _ => External::None,
-            },
-            stop_after,
-            hold,
-            cache_hit_threshold: threshold,
-            ..spec(seed, len, max_tokens)
+    let lengths = (0_u32..4, 1_u32..60, 1_u32..30, proptest::option::of(1_u32..30));
+    let kv = (0_u8..4, proptest::bool::ANY, prop_oneof![3 => Just(0.0), 1 => Just(0.6)]);
+    (lengths, kv).prop_map(|((seed, len, max_tokens, stop_after), (source, hold, threshold))| Spec {
+        external: match source {
+            0 => External::Peer(len),
+            1 => External::Store(len / 4 * 4),
+            _ => External::None,
         },
-    )
+        stop_after,
+        hold,
+        cache_hit_threshold: threshold,
+        ..spec(seed, len, max_tokens)
+    })
 }
 
 fn arbitrary_act() -> impl Strategy<Value = Act> {
@@ -513,10 +358,7 @@ fn play(acts: &[Act]) -> Vec<(Duration, Output)> {
         blocks: 25,
         latency: Model {
             jitter: 0.3,
-            transfer: Transfer {
-                base: ms(1),
-                ..Model::zero().transfer
-            },
+            transfer: Transfer { base: ms(1), ..Model::zero().transfer },
             ..config().latency
         },
         ..config()
@@ -525,7 +367,7 @@ fn play(acts: &[Act]) -> Vec<(Duration, Output)> {
     let mut added = 0;
     for act in acts {
         match act {
-            Act::Add { spec } if bench.core.fits(spec.prompt.len() as u32, spec.max_tokens) => {
+            Act::Add { spec } if bench.core.fits(spec.prompt.len(), spec.max_tokens) => {
                 added += 1;
                 bench.add(added, spec);
             }
@@ -549,11 +391,7 @@ fn play(acts: &[Act]) -> Vec<(Duration, Output)> {
         settle(&mut bench, &mut pending);
     }
     finish_all(&mut bench, pending);
-    let ended = bench
-        .outputs
-        .iter()
-        .filter(|(_, output)| output.finished.is_some())
-        .count() as u64;
+    let ended = bench.outputs.iter().filter(|(_, output)| output.finished.is_some()).count() as u64;
     assert_eq!(ended, added, "every admitted request ends exactly once");
     assert_eq!(bench.core.state().used, 0, "no block leaked");
     bench.outputs
@@ -588,20 +426,13 @@ fn finish_all(bench: &mut Bench, mut pending: Vec<Fetch>) {
                 bench.now = bench.now.max(at);
                 bench.core.expire(bench.now);
             }
-            None if !progressed
-                && bench.core.state().fetching == 0
-                && bench.core.state().waiting == 0 =>
-            {
+            None if !progressed && bench.core.state().fetching == 0 && bench.core.state().waiting == 0 => {
                 return;
             }
             _ => {}
         }
     }
-    panic!(
-        "the core never came to rest: {:?} {:#?}",
-        bench.core.state(),
-        bench.core
-    );
+    panic!("the core never came to rest: {:?} {:#?}", bench.core.state(), bench.core);
 }
 
 proptest! {
@@ -634,7 +465,7 @@ proptest! {
 
     #[test]
     fn prefix_hits_are_contiguous_from_block_zero(cached in proptest::collection::vec(any::<bool>(), 1..20)) {
-        let mut chain = hash::BlockChain::new(1, 0);
+        let mut chain = BlockChain::new(1, 0);
         chain.extend(0..cached.len() as TokenId);
         let mut pool = BlockPool::new(64, true);
         let mut ids = Vec::new();

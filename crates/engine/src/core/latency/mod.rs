@@ -104,17 +104,8 @@ impl Model {
             decode_step: Duration::ZERO,
             decode_per_sequence: Duration::ZERO,
         };
-        let transfer = Transfer {
-            base: Duration::ZERO,
-            per_block: Duration::ZERO,
-            block_bytes: 0,
-            bandwidth: 0,
-        };
-        Self {
-            source: Source::Formula(formula),
-            jitter: 0.0,
-            transfer,
-        }
+        let transfer = Transfer { base: Duration::ZERO, per_block: Duration::ZERO, block_bytes: 0, bandwidth: 0 };
+        Self { source: Source::Formula(formula), jitter: 0.0, transfer }
     }
 
     /// How long a step with this `work` takes.

@@ -23,9 +23,7 @@ pub enum ProfileError {
     #[error("the profile has no `{0}` results")]
     Empty(&'static str),
     /// A measurement that is not a duration.
-    #[error(
-        "the profile's `{table}` results contain {value}, which is not a duration in milliseconds"
-    )]
+    #[error("the profile's `{table}` results contain {value}, which is not a duration in milliseconds")]
     Value {
         /// Which table.
         table: &'static str,
@@ -50,10 +48,7 @@ impl Profile {
     /// When it is not of the documented shape, has an empty table or a value that is no duration.
     pub fn parse(json: &[u8]) -> Result<Self, ProfileError> {
         let file: File = serde_json::from_slice(json)?;
-        let ttft = Curve::new(
-            "ttft",
-            file.ttft.rows().iter().map(|row| (row.tokens_num, row.p50)),
-        )?;
+        let ttft = Curve::new("ttft", file.ttft.rows().iter().map(|row| (row.tokens_num, row.p50)))?;
         let mut batches: BTreeMap<u64, Vec<(f64, f64)>> = BTreeMap::new();
         for row in file.tpot.rows() {
             let points = batches.entry(row.batch_size).or_default();
@@ -92,10 +87,7 @@ impl Profile {
         match self.tpot.len() {
             1 => at(0).1,
             len => {
-                let right = self
-                    .tpot
-                    .partition_point(|(x, _)| *x < batch)
-                    .clamp(1, len - 1);
+                let right = self.tpot.partition_point(|(x, _)| *x < batch).clamp(1, len - 1);
                 line(at(right - 1), at(right), batch)
             }
         }
@@ -107,19 +99,13 @@ impl Profile {
 struct Curve(Vec<(f64, f64)>);
 
 impl Curve {
-    fn new(
-        table: &'static str,
-        points: impl Iterator<Item = (f64, f64)>,
-    ) -> Result<Self, ProfileError> {
+    fn new(table: &'static str, points: impl Iterator<Item = (f64, f64)>) -> Result<Self, ProfileError> {
         let mut points: Vec<_> = points.collect();
         if points.is_empty() {
             return Err(ProfileError::Empty(table));
         }
         if let Some((x, y)) = points.iter().find(|(x, y)| !valid(*x) || !valid(*y)) {
-            return Err(ProfileError::Value {
-                table,
-                value: if valid(*x) { *y } else { *x },
-            });
+            return Err(ProfileError::Value { table, value: if valid(*x) { *y } else { *x } });
         }
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         points.dedup_by_key(|point| point.0);
@@ -131,9 +117,7 @@ impl Curve {
             [] => 0.0,
             [only] => only.1,
             points => {
-                let right = points
-                    .partition_point(|point| point.0 < x)
-                    .clamp(1, points.len() - 1);
+                let right = points.partition_point(|point| point.0 < x).clamp(1, points.len() - 1);
                 // A falling outermost slope must not run below zero.
                 line(points[right - 1], points[right], x).max(0.0)
             }

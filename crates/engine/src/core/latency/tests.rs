@@ -14,23 +14,11 @@ fn formula() -> Formula {
 }
 
 fn model(source: Source) -> Model {
-    Model {
-        source,
-        ..Model::zero()
-    }
+    Model { source, ..Model::zero() }
 }
 
-fn step(
-    model: &Model,
-    prefill_tokens: u64,
-    decode_sequences: u32,
-    decode_context: u64,
-) -> Duration {
-    let work = Work {
-        prefill_tokens,
-        decode_sequences,
-        decode_context,
-    };
+fn step(model: &Model, prefill_tokens: u64, decode_sequences: u32, decode_context: u64) -> Duration {
+    let work = Work { prefill_tokens, decode_sequences, decode_context };
     model.step(&work, &mut Random::new(1, 2))
 }
 
@@ -45,15 +33,10 @@ fn formula_adds_prefill_and_decode_parts() {
 
 #[test]
 fn jitter_stays_within_its_bounds_and_repeats_under_a_seed() {
-    let model = Model {
-        jitter: 0.2,
-        ..model(Source::Formula(formula()))
-    };
+    let model = Model { jitter: 0.2, ..model(Source::Formula(formula())) };
     let draw = |seed| {
         let mut random = Random::new(seed, 0);
-        (0..200)
-            .map(|_| model.jittered(ms(100), &mut random))
-            .collect::<Vec<_>>()
+        (0..200).map(|_| model.jittered(ms(100), &mut random)).collect::<Vec<_>>()
     };
     assert_eq!(draw(7), draw(7));
     assert_ne!(draw(7), draw(8));
@@ -63,12 +46,7 @@ fn jitter_stays_within_its_bounds_and_repeats_under_a_seed() {
 
 #[test]
 fn transfer_grows_with_size_and_is_free_when_empty() {
-    let transfer = Transfer {
-        base: ms(2),
-        per_block: ms(1),
-        block_bytes: 1_000,
-        bandwidth: 1_000_000,
-    };
+    let transfer = Transfer { base: ms(2), per_block: ms(1), block_bytes: 1_000, bandwidth: 1_000_000 };
     assert_eq!(transfer.duration(0), ms(0));
     assert_eq!(transfer.duration(3), ms(2 + 3 + 3));
     assert_eq!(transfer.bytes(3), 3_000);
@@ -84,21 +62,9 @@ const PROFILE: &[u8] = br#"{
 fn profile_interpolates_and_extrapolates() {
     let model = model(Source::Profile(Profile::parse(PROFILE).unwrap()));
     assert_eq!(step(&model, 150, 0, 0), ms(25));
-    assert_eq!(
-        step(&model, 300, 0, 0),
-        ms(40),
-        "the outermost slope goes on"
-    );
-    assert_eq!(
-        step(&model, 0, 2, 300),
-        ms(13),
-        "bilinear in the middle of the grid"
-    );
-    assert_eq!(
-        step(&model, 0, 5, 5 * 300),
-        ms(22),
-        "both axes beyond the grid"
-    );
+    assert_eq!(step(&model, 300, 0, 0), ms(40), "the outermost slope goes on");
+    assert_eq!(step(&model, 0, 2, 300), ms(13), "bilinear in the middle of the grid");
+    assert_eq!(step(&model, 0, 5, 5 * 300), ms(22), "both axes beyond the grid");
     assert_eq!(step(&model, 100, 1, 100), ms(30), "parts add up");
 }
 
@@ -114,10 +80,7 @@ fn profile_never_extrapolates_below_zero() {
 fn unusable_profiles_are_refused_with_the_reason() {
     let reason = |json: &[u8]| Profile::parse(json).unwrap_err().to_string();
     assert!(reason(b"[").starts_with("not a profile"));
-    assert_eq!(
-        reason(br#"{"ttft": [], "tpot": []}"#),
-        "the profile has no `ttft` results"
-    );
+    assert_eq!(reason(br#"{"ttft": [], "tpot": []}"#), "the profile has no `ttft` results");
     let negative = br#"{"ttft": [{"tokens_num": 1, "p50": -4}], "tpot": []}"#;
     assert!(reason(negative).contains("-4"));
 }
