@@ -1,6 +1,7 @@
 //! From the queue to where spans go: one task, one batch at a time, every span's fate counted.
 
 mod error;
+mod lines;
 
 use std::sync::Arc;
 
@@ -9,9 +10,11 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::config::{Batch, MemorySpans, SpanExport, TelemetryConfig};
 use crate::metrics::{Counter, Histogram};
+use crate::otlp::{Client, Resource};
 use crate::span::{SpanQueue, SpanRecord};
 
 pub use error::ExportError;
+use lines::Lines;
 
 /// The export task's side of the queue and its counters.
 pub(crate) struct Spans {
@@ -25,23 +28,48 @@ pub(crate) struct Spans {
 /// A destination.
 pub(crate) enum Exporter {
     Memory(MemorySpans),
+    Lines(Lines),
+    Otlp(Box<Client>),
 }
 
 impl Exporter {
     /// The configured destination; `None` where spans go nowhere.
     pub(crate) fn new(config: TelemetryConfig) -> Result<Option<Self>, ExportError> {
+        let resource = resource(&config);
         Ok(match config.export {
+            SpanExport::None => None,
             SpanExport::Memory(spans) => Some(Self::Memory(spans)),
-            _ => None,
+            SpanExport::File(path) => Some(Self::Lines(Lines::file(&path, resource)?)),
+            SpanExport::Console => Some(Self::Lines(Lines::console(resource))),
+            SpanExport::Otlp(otlp) => Some(Self::Otlp(Box::new(Client::new(*otlp, resource)?))),
         })
     }
 
+    /// Delivers a batch; says how many of it were rejected.
     async fn send(&mut self, spans: Vec<SpanRecord>) -> Result<u64, ExportError> {
         match self {
             Self::Memory(memory) => memory.extend(spans),
+            Self::Lines(lines) => lines.write(&spans).await?,
+            Self::Otlp(client) => return client.send(&spans).await,
         }
         Ok(0)
     }
+}
+
+/// The resource of every span, `service.name` first. What the configuration says wins over what we know.
+fn resource(config: &TelemetryConfig) -> Resource {
+    let known = [
+        ("service.name", config.service_name.as_str()),
+        ("service.version", config.version.as_str()),
+        ("telemetry.sdk.name", "candor"),
+        ("telemetry.sdk.language", "rust"),
+        ("telemetry.sdk.version", env!("CARGO_PKG_VERSION")),
+    ];
+    let said = |key: &str| config.resource.iter().any(|(known, _)| known == key);
+    let known = known.into_iter().filter(|(key, _)| !said(key) || *key == "service.name");
+    let known = known.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let further = config.resource.iter().filter(|(key, _)| key != "service.name").cloned();
+    Resource { attributes: known.chain(further).collect(), version: config.version.clone(), limits: config.limits }
 }
 
 impl Spans {
@@ -57,11 +85,7 @@ impl Spans {
             let rest = self.queue.take_batch();
             self.deliver(&mut exporter, rest).await;
         }
-        let end = tokio::time::sleep(self.batch.export_timeout);
-        tokio::select! {
-            () = end => {}
-            () = self.drain(&mut exporter, |_| true) => {}
-        }
+        self.drain(&mut exporter, |_| true).await;
     }
 
     async fn drain(&self, exporter: &mut Exporter, more: impl Fn(&SpanQueue) -> bool) {
@@ -79,9 +103,15 @@ impl Spans {
             return;
         }
         let (count, begun) = (batch.len() as u64, clock::now());
-        let result = exporter.send(batch).await;
+        let sent = tokio::time::timeout(self.batch.export_timeout, exporter.send(batch)).await;
         self.seconds.observe_duration(clock::now() - begun);
-        let rejected = result.unwrap_or(count).min(count);
+        let rejected = match sent.unwrap_or(Err(ExportError::Timeout)) {
+            Ok(rejected) => rejected.min(count),
+            Err(error) => {
+                tracing::warn!(spans = count, "spans lost: {error}");
+                count
+            }
+        };
         self.exported.add(count - rejected);
         self.failed.add(rejected);
     }

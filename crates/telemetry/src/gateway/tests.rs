@@ -1,1 +1,133 @@
+use std::time::Duration;
 
+use http::HeaderMap;
+
+use super::{Begin, Gateway, Request, Usage};
+use crate::clock::{Moment, now};
+use crate::exposition::{Scrape, parse};
+use crate::server_timing::ServerTiming;
+use crate::span::Value;
+use crate::{Blame, MemorySpans, Outcome, SpanExport, Stage, Telemetry, TelemetryConfig};
+
+fn set_up() -> (std::sync::Arc<Telemetry>, Gateway, MemorySpans) {
+    let spans = MemorySpans::default();
+    let config = TelemetryConfig::new("candor-gateway").with_export(SpanExport::Memory(spans.clone()));
+    let telemetry = Telemetry::new(config).unwrap();
+    let gateway = Gateway::new(&telemetry, ["m"]);
+    (telemetry, gateway, spans)
+}
+
+fn begin(gateway: &Gateway, received: Moment) -> Request {
+    let headers = HeaderMap::new();
+    gateway.begin(Begin {
+        received,
+        api: "chat_completions",
+        path: "/v1/chat/completions",
+        request_id: "r",
+        headers: &headers,
+    })
+}
+
+fn scrape(telemetry: &Telemetry) -> Scrape {
+    parse(std::str::from_utf8(&telemetry.metrics_response(None).1).unwrap()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streamed_request_is_told_once_and_exactly() {
+    let (telemetry, gateway, spans) = set_up();
+    let start = now();
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    let mut request = begin(&gateway, at(0));
+    request.model("m");
+    request.streaming(true);
+    request.preprocessed(at(1));
+    assert_eq!(scrape(&telemetry).value("gateway_pending_requests", &[]), Some(1.0));
+    request.scheduled(at(2));
+    request.dispatched(at(2));
+    assert_eq!(scrape(&telemetry).value("gateway_pending_requests", &[]), Some(0.0));
+    assert_eq!(scrape(&telemetry).value("gateway_current_requests", &[]), Some(1.0));
+    for token in 0..101 {
+        request.tokens(at(65 + token * 10), 1);
+    }
+    request.upstream_timing(&ServerTiming::parse("prefill;dur=50.000, kv_transfer;dur=3.000, first_decode;dur=10.000"));
+    request.usage(Usage { input: 30, output: 101, cached: None });
+    request.finish(at(1065), Outcome::Completed, 200);
+    assert_eq!(
+        request.server_timing(),
+        "preprocess;dur=1.000, schedule;dur=1.000, dispatch;dur=0.000, prefill;dur=50.000, kv_transfer;dur=3.000, \
+         first_decode;dur=10.000, relay;dur=0.000, ttft;dur=65.000, total;dur=1065.000"
+    );
+    drop(request);
+
+    let scrape = scrape(&telemetry);
+    let m = [("model", "m")];
+    let sums = [
+        ("request_ttft_milliseconds", 1.0, 65.0),
+        ("request_itl_milliseconds", 100.0, 1000.0),
+        ("request_tpot_milliseconds", 1.0, 10.0),
+        ("request_e2e_latency_seconds", 1.0, 1.065),
+        ("request_ttft_component_milliseconds", 7.0, 65.0),
+        ("request_schedule_duration_milliseconds", 1.0, 1.0),
+        ("request_input_tokens", 1.0, 30.0),
+    ];
+    for (name, count, sum) in sums {
+        let histogram = scrape.histogram(name, &m).unwrap();
+        assert_eq!((histogram.count, histogram.sum), (count, sum), "{name}");
+    }
+    assert_eq!(scrape.value("request_output_tokens_total", &m), Some(101.0));
+    assert_eq!(scrape.value("request_total", &[("model", "m"), ("status_code", "200")]), Some(1.0));
+    telemetry.shutdown().await;
+    let spans = spans.take();
+    assert_eq!((spans.len(), spans[0].name), (1, "gateway.request"));
+    assert_eq!(spans[0].get("candor.gateway.ttft_us"), Some(&Value::Int(65_000)));
+    assert_eq!(spans[0].get("candor.gateway.ttft.kv_transfer_ms"), Some(&Value::Double(3.0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_left_is_499_and_keeps_its_gaps() {
+    let (telemetry, gateway, _) = set_up();
+    let mut request = begin(&gateway, now());
+    request.model("m");
+    request.streaming(true);
+    for _ in 0..3 {
+        request.tokens(now(), 2);
+        tokio::time::advance(Duration::from_millis(4)).await;
+    }
+    drop(request);
+    let scrape = scrape(&telemetry);
+    assert_eq!(scrape.value("request_total", &[("model", "m"), ("status_code", "499")]), Some(1.0));
+    let outcome = [("model", "m"), ("outcome", "cancelled"), ("stage", "relay")];
+    assert_eq!(scrape.value("request_outcome_total", &outcome), Some(1.0));
+    let itl = scrape.histogram("request_itl_milliseconds", &[("model", "m")]).unwrap();
+    assert_eq!((itl.count, itl.sum), (4.0, 8.0));
+    assert_eq!(scrape.value("request_output_tokens_total", &[("model", "m")]), Some(6.0));
+    assert_eq!(scrape.histogram("request_e2e_latency_seconds", &[]).unwrap().count, 0.0);
+    assert_eq!(scrape.value("gateway_current_requests", &[]), Some(0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_models_make_no_series() {
+    let (telemetry, gateway, _) = set_up();
+    for model in ["x", "y"] {
+        let mut request = begin(&gateway, now());
+        request.model(model);
+        request.finish(now(), Outcome::failed(Stage::Receive, Blame::Client, 404, "no such model"), 404);
+    }
+    begin(&gateway, now()).finish(now(), Outcome::failed(Stage::Receive, Blame::Client, 400, "not JSON"), 400);
+    let scrape = scrape(&telemetry);
+    assert_eq!(scrape.value("request_total", &[("model", "unknown"), ("status_code", "404")]), Some(2.0));
+    assert_eq!(scrape.value("request_total", &[("model", "unknown"), ("status_code", "400")]), Some(1.0));
+    assert_eq!(scrape.value("request_total", &[("model", "m"), ("status_code", "200")]), Some(0.0), "from the start");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_does_not_stream_has_no_ttft() {
+    let (telemetry, gateway, _) = set_up();
+    let mut request = begin(&gateway, now());
+    request.model("m");
+    request.tokens(now(), 5);
+    request.finish(now(), Outcome::Completed, 200);
+    let scrape = scrape(&telemetry);
+    assert_eq!(scrape.histogram("request_ttft_milliseconds", &[]).unwrap().count, 0.0);
+    assert_eq!(scrape.histogram("request_e2e_latency_seconds", &[]).unwrap().count, 1.0);
+}
