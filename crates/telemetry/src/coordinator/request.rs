@@ -200,6 +200,7 @@ impl Request {
     }
 
     /// The request has ended. Only the first call counts.
+    #[expect(clippy::needless_pass_by_value, reason = "the outcome is handed over; callers build it in place")]
     pub fn finish(&mut self, now: Moment, outcome: Outcome) {
         if std::mem::replace(&mut self.settled, true) {
             return;

@@ -207,6 +207,7 @@ impl Request {
 
     /// The request has ended with this status towards the client (a client that left is counted as 499 whatever is said
     /// here). Only the first call counts.
+    #[expect(clippy::needless_pass_by_value, reason = "the outcome is handed over; callers build it in place")]
     pub fn finish(&mut self, now: Moment, outcome: Outcome, status: u16) {
         if std::mem::replace(&mut self.settled, true) {
             return;

@@ -34,13 +34,16 @@ struct Shared {
     state: Mutex<State>,
 }
 
+/// A bucket's latest exemplar and its value in ticks.
+type Slot = Option<(u64, Exemplar)>;
+
 /// What a scrape sees. The last bucket is the one without a bound.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) counts: Box<[u64]>,
     pub(super) sum: u128,
     /// By bucket; allocated with the first exemplar.
-    pub(super) exemplars: Option<Box<[Option<(u64, Exemplar)>]>>,
+    pub(super) exemplars: Option<Box<[Slot]>>,
 }
 
 impl Histogram {

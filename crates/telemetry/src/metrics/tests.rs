@@ -19,7 +19,7 @@ fn a_histogram_is_consistent_and_cumulative() {
         histogram.observe(nanos);
     }
     let got = scrape(&registry, Format::Text).histogram("request_queue_duration_milliseconds", &[]).unwrap();
-    assert_eq!((got.count, got.sum), (3.0, 7502.000_001));
+    assert_eq!((got.count, got.sum), (3.0, 7_502.000_001));
     assert_eq!(got.buckets[0], (1.0, 1.0), "a bound belongs to its bucket");
     assert_eq!(got.buckets[1], (5.0, 2.0));
     assert_eq!(got.buckets.last(), Some(&(f64::INFINITY, 3.0)));
