@@ -113,19 +113,26 @@ pub fn sse(stream: &[u8], cuts: &[u8]) {
 
     let all = filter(&chunks, |_| Verdict::Keep);
     assert_eq!(all, stream);
-    let odd = |event: &Event<'_>| event.data.len() % 2 == 1;
-    let evens = filter(&chunks, |event| if odd(event) { Verdict::Drop } else { Verdict::Keep });
-    let kept: Vec<_> = expected.iter().filter(|event| event.data.len() % 2 == 0).cloned().collect();
-    assert_eq!(plain::events(&evens), kept, "{:?}", String::from_utf8_lossy(&evens));
-    let rewritten = filter(&chunks, |event| Verdict::ReplaceData(Bytes::from([b"<", event.data, b">"].concat())));
-    let wrapped: Vec<_> = expected.iter().map(plain::Event::wrapped).collect();
-    assert_eq!(plain::events(&rewritten), wrapped, "{:?}", String::from_utf8_lossy(&rewritten));
-
     let mut small = Filter::new(4);
     let mut out = Vec::new();
     chunks.iter().for_each(|chunk| small.push(chunk, |_| Verdict::Keep, &mut out));
     small.finish(|_| Verdict::Keep, &mut out);
     assert_eq!(out.concat(), stream);
+    // A byte order mark further in means nothing, until what stands before it is dropped.
+    if !stream.windows(3).skip(1).any(|bytes| bytes == b"\xEF\xBB\xBF") {
+        changed(&chunks, &expected);
+    }
+}
+
+/// What a filter drops is gone, what it rewrites is rewritten, and nothing else has changed.
+fn changed(chunks: &[Bytes], expected: &[plain::Event]) {
+    let odd = |event: &Event<'_>| event.data.len() % 2 == 1;
+    let evens = filter(chunks, |event| if odd(event) { Verdict::Drop } else { Verdict::Keep });
+    let kept: Vec<_> = expected.iter().filter(|event| event.data.len() % 2 == 0).cloned().collect();
+    assert_eq!(plain::events(&evens), kept, "{:?}", String::from_utf8_lossy(&evens));
+    let rewritten = filter(chunks, |event| Verdict::ReplaceData(Bytes::from([b"<", event.data, b">"].concat())));
+    let wrapped: Vec<_> = expected.iter().map(plain::Event::wrapped).collect();
+    assert_eq!(plain::events(&rewritten), wrapped, "{:?}", String::from_utf8_lossy(&rewritten));
 }
 
 fn scan(chunks: &[Bytes]) -> Vec<plain::Event> {
