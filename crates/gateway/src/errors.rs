@@ -12,6 +12,7 @@ use openai::{ApiError, BodyError, ErrorKind};
 use proxy::body::CollectError;
 use proxy::client::{ClientError, ErrorKind as ClientFault};
 use proxy::{Body, BoxError};
+use telemetry::{Blame, Stage};
 
 use crate::endpoints::Endpoint;
 use crate::headers::CANDOR_ERROR;
@@ -59,27 +60,6 @@ pub(crate) enum Refusal {
     },
 }
 
-/// Where in a request's life it failed, as `x-candor-error` says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FailedStage {
-    /// Reading and understanding the request.
-    Request,
-    /// Finding an engine.
-    Schedule,
-    /// Reaching the engine.
-    Dispatch,
-}
-
-impl FailedStage {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Request => "request",
-            Self::Schedule => "schedule",
-            Self::Dispatch => "dispatch",
-        }
-    }
-}
-
 impl From<CollectError> for Refusal {
     /// A body that breaks HTTP's framing is a mistake to be told of; any other break is the client's leaving.
     fn from(error: CollectError) -> Self {
@@ -100,22 +80,26 @@ fn is_garbled(error: &(dyn Error + 'static)) -> bool {
 }
 
 impl Refusal {
-    /// The stage that failed.
-    pub(crate) fn stage(&self) -> FailedStage {
+    /// The stage that failed, and whose fault it was.
+    pub(crate) fn fault(&self) -> (Stage, Blame) {
         match self {
             Self::NotFound { .. }
             | Self::MethodNotAllowed { .. }
             | Self::Body(_)
             | Self::TooLarge { .. }
             | Self::BodyCutOff
-            | Self::BodyGarbled(_) => FailedStage::Request,
-            Self::NoInstance => FailedStage::Schedule,
-            Self::Upstream { .. } => FailedStage::Dispatch,
+            | Self::BodyGarbled(_) => (Stage::Receive, Blame::Client),
+            Self::NoInstance => (Stage::Schedule, Blame::Upstream),
+            Self::Upstream { error, .. } => match error.kind() {
+                ClientFault::InvalidRequest => (Stage::Dispatch, Blame::Candor),
+                ClientFault::Protocol | ClientFault::ResponseTimeout => (Stage::Dispatch, Blame::Upstream),
+                _ => (Stage::Dispatch, Blame::Network),
+            },
         }
     }
 
-    /// A name that programs can match; also the reason on the span.
-    pub(crate) fn code(&self) -> &'static str {
+    /// A name that programs can match.
+    fn code(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
@@ -129,7 +113,7 @@ impl Refusal {
     }
 
     /// The error in OpenAI's terms.
-    pub(crate) fn to_api_error(&self) -> ApiError {
+    fn to_api_error(&self) -> ApiError {
         let kind = match self {
             Self::Body(error) => return ApiError::from(error.clone()).with_code(self.code()),
             Self::NotFound { .. } => ErrorKind::NotFound,
@@ -149,7 +133,7 @@ impl Refusal {
         *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CANDOR_ERROR, HeaderValue::from_static(self.stage().as_str()));
+        headers.insert(CANDOR_ERROR, HeaderValue::from_static(self.fault().0.as_str()));
         match self {
             Self::MethodNotAllowed { allow } => {
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));

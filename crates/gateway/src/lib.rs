@@ -8,13 +8,13 @@
 //!
 //! | stage | module |
 //! |---|---|
-//! | from a path to a handler | [`service`] |
-//! | one request, head to head | [`exchange`] |
-//! | the body made ready | [`prepare`] |
-//! | who there is; who serves | [`endpoints`]; [`routing`] |
-//! | which fields go on | [`headers`] |
-//! | the answer on its way | [`relay`] |
-//! | what went wrong | [`errors`]; in telemetry's terms: [`outcome`] |
+//! | from a path to a handler | `service` |
+//! | one request, head to head | `exchange` |
+//! | the body made ready | `prepare` |
+//! | who there is; who serves | [`endpoints`]; `routing` |
+//! | which fields go on | `headers` |
+//! | the answer on its way | `relay` |
+//! | what went wrong | `errors`; in telemetry's terms: `outcome` |
 //!
 //! Deliberately absent: knowledge of a P/D protocol (the sidecar, or `pd`, has that), of a metric's name (`telemetry` has
 //! that), and of the meaning of a prompt. A chat stays a chat; nothing is templated, tokenized or encoded anew.

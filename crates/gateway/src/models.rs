@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How old an answer may be that readiness is judged by.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// How often an engine that has not answered is asked again.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+
 /// The longest list that is read, bytes.
 const LONGEST_LIST: usize = 4 << 20;
 
@@ -141,10 +144,13 @@ impl Models {
         survey.answered
     }
 
-    /// Asks again every `interval`, until the drain begins.
+    /// Asks again every `interval`, until the drain begins; more often as long as an engine has not answered, since its
+    /// models have no name in the metrics until then.
     pub(crate) async fn keep_fresh(self: Arc<Self>, interval: Duration, drain: Drain) {
-        while tokio::time::timeout(interval, drain.begun()).await.is_err() {
-            self.refresh().await;
+        let mut pause = interval.min(IMPATIENCE);
+        while tokio::time::timeout(pause, drain.begun()).await.is_err() {
+            let complete = self.refresh().await == self.roster.serving().len();
+            pause = if complete { interval } else { interval.min(IMPATIENCE) };
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What happened, in telemetry's terms: which stage, whose fault.
 
 use http::StatusCode;
-use proxy::client::ErrorKind;
 use telemetry::{Blame, Outcome, Stage};
 
 use crate::errors::Refusal;
@@ -9,20 +8,10 @@ use crate::relay::Break;
 
 /// The gateway answered itself, with `status`.
 pub(crate) fn of_refusal(refusal: &Refusal, status: StatusCode) -> Outcome {
-    let (stage, blame) = match refusal {
-        Refusal::NotFound { .. }
-        | Refusal::MethodNotAllowed { .. }
-        | Refusal::Body(_)
-        | Refusal::TooLarge { .. }
-        | Refusal::BodyGarbled(_) => (Stage::Receive, Blame::Client),
-        Refusal::BodyCutOff => return Outcome::ClientCancelled,
-        Refusal::NoInstance => (Stage::Schedule, Blame::Upstream),
-        Refusal::Upstream { error, .. } => match error.kind() {
-            ErrorKind::InvalidRequest => (Stage::Dispatch, Blame::Candor),
-            ErrorKind::Protocol | ErrorKind::ResponseTimeout => (Stage::Dispatch, Blame::Upstream),
-            _ => (Stage::Dispatch, Blame::Network),
-        },
-    };
+    if matches!(refusal, Refusal::BodyCutOff) {
+        return Outcome::ClientCancelled;
+    }
+    let (stage, blame) = refusal.fault();
     Outcome::failed(stage, blame, status.as_u16(), refusal.to_string())
 }
 

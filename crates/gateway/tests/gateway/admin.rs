@@ -101,7 +101,7 @@ async fn unknown_paths_and_methods_are_told_apart() {
         let answer = client.answer().await;
         assert_eq!(answer.status(), status, "{method} {path}");
         assert_eq!(answer.head.get("allow"), allow, "{method} {path}");
-        assert_eq!(answer.head.get("x-candor-error"), Some("request"));
+        assert_eq!(answer.head.get("x-candor-error"), Some("receive"));
         answer.error();
     }
 }

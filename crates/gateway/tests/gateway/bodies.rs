@@ -66,7 +66,7 @@ async fn a_body_that_makes_no_sense_is_answered_with_where_and_never_sent() {
         client.post(CHAT, body).await;
         let answer = client.answer().await;
         assert_eq!(answer.status(), 400, "{answer:?}");
-        assert_eq!(answer.head.get("x-candor-error"), Some("request"));
+        assert_eq!(answer.head.get("x-candor-error"), Some("receive"));
         let message = answer.error();
         assert!(message.contains(what), "{body}: {message}");
     }
