@@ -19,7 +19,8 @@ pub(super) async fn connect(key: &Key, tls: &ClientTls) -> Result<Transport, Cli
     stream.set_nodelay(true).map_err(|error| failed(ErrorKind::Connect, error))?;
     match key.tls {
         None => Ok(Transport::Plain(stream)),
-        Some(policy) => handshake(stream, key, policy, tls).await,
+        // A handshake is some 8 KiB of state, which a plain connection must not make room for.
+        Some(policy) => Box::pin(handshake(stream, key, policy, tls)).await,
     }
 }
 

@@ -76,7 +76,7 @@ where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let Accepted { stream, peer, vitals, ticket } = accepted;
-    // Opening needs a large future for a short time; it must not make every connection's task as large.
+    // On the heap for as long as it lasts: it must not make every connection's task larger.
     let opening = Box::pin(open(stream, shared.tls.as_ref(), &vitals));
     let (wire, http2) = match unless_ordered(&vitals, opening).await {
         Some(Ok(opened)) => opened,
@@ -104,7 +104,8 @@ async fn open(stream: TcpStream, tls: Option<&ServerTls>, vitals: &Vitals) -> io
         let http2 = poll_fn(|cx| wire.poll_starts_with(cx, PREFACE)).await?;
         return Ok((wire, http2));
     };
-    let stream = TlsAcceptor::from(tls.config()).accept(stream).await?;
+    // A handshake is several KiB of state, which a plain connection must not make room for.
+    let stream = Box::pin(TlsAcceptor::from(tls.config()).accept(stream)).await?;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok((Wire::new(Transport::TlsServer(Box::new(stream)), traffic), http2))
 }
