@@ -1,0 +1,91 @@
+//! Subcommands, and what each of them starts.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+use telemetry::catalogue;
+use telemetry::logs::LogFormat;
+
+use crate::component::{self, Logging};
+use crate::output;
+
+/// A control plane for LLM serving with prefill/decode disaggregation, whose every number is true.
+#[derive(Parser)]
+#[command(name = "candor", version, about, propagate_version = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// What to log: a level, or target=level, separated by commas
+    #[arg(long, global = true, env = "CANDOR_LOG", value_name = "FILTER")]
+    log_level: Option<String>,
+    /// How log lines look
+    #[arg(long, global = true, env = "CANDOR_LOG_FORMAT", value_enum, default_value_t = Format::Human)]
+    log_format: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// One line for people
+    Human,
+    /// One JSON object per line
+    Json,
+}
+
+#[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "parsed once")]
+enum Command {
+    /// The front door: OpenAI's API over many engines
+    Gateway(gateway::Args),
+    /// The P/D coordinator in front of a decode engine; takes the place of llm-d's sidecar
+    Sidecar(sidecar::Args),
+    /// A simulated vLLM or SGLang instance
+    Engine(engine::Args),
+    /// Hold what was reported against a stopwatch in the client
+    Audit(audit::Args),
+    /// What Candor costs beside a bare proxy
+    Bench(bench::Args),
+    /// Every metric: name, type, labels, buckets, and when it is observed
+    Metrics {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The client of an audit, in a process of its own
+    #[command(hide = true)]
+    Load(audit::load::Args),
+}
+
+impl Cli {
+    /// Runs the subcommand to its end.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let logging = Logging { filter: self.log_level, format: self.log_format.into() };
+        match self.command {
+            Command::Gateway(args) => component::gateway(args, &logging),
+            Command::Sidecar(args) => component::sidecar(args, &logging),
+            Command::Engine(args) => component::engine(args, &logging),
+            Command::Audit(args) => {
+                logging.start("warn")?;
+                audit::run(args)
+            }
+            Command::Load(args) => audit::load::run(args),
+            Command::Bench(args) => Ok(match bench::run(&args)? {
+                bench::Verdict::Held => ExitCode::SUCCESS,
+                bench::Verdict::Missed => ExitCode::FAILURE,
+            }),
+            Command::Metrics { json } => {
+                output::print(&if json { format!("{:#}\n", catalogue::json()) } else { catalogue::table() })?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+impl From<Format> for LogFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Human => Self::Human,
+            Format::Json => Self::Json,
+        }
+    }
+}
