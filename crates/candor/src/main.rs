@@ -14,6 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     proxy::tls::install_provider();
+    small_pages();
     match cli::Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
@@ -21,4 +22,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Memory in pages of 4 KiB. A proxy holds thousands of buffers of which only the first bytes are used; in huge pages each
+/// of them would be resident whole. A kernel without huge pages refuses, which is as good.
+fn small_pages() {
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
