@@ -39,9 +39,9 @@ pub struct Args {
     /// Metric endpoints of gateway and sidecars
     #[arg(long, value_name = "URL")]
     pub metrics: Vec<String>,
-    /// File of OTLP/JSON lines to which the audited processes export their spans
+    /// Files of OTLP/JSON lines to which the audited processes export their spans
     #[arg(long, value_name = "FILE")]
-    pub spans: Option<PathBuf>,
+    pub spans: Vec<PathBuf>,
     /// How long to wait after the run for spans to be exported
     #[arg(long, value_name = "TIME", default_value = "6s", value_parser = humantime::parse_duration)]
     pub settle: Duration,
@@ -70,7 +70,7 @@ struct External {
     load: Load,
     gateway: String,
     metrics: Vec<Endpoint>,
-    spans: Option<PathBuf>,
+    spans: Vec<PathBuf>,
     settle: Duration,
     faults: Faults,
     bounds: Bounds,
@@ -151,7 +151,7 @@ impl External {
         let load = self.load.run().await?;
         tokio::time::sleep(self.settle).await;
         let after = Scrape::of(&self.metrics).await?;
-        let spans = self.spans.as_deref().map(Spans::read).transpose()?;
+        let spans = (!self.spans.is_empty()).then(|| Spans::read(&self.spans)).transpose()?;
         let delta = (!self.metrics.is_empty()).then(|| after.since(&before));
         let evidence = Evidence {
             title: self.gateway,

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::net::SocketAddr;
+
 use http::Uri;
 use telemetry::exposition;
 
@@ -37,6 +39,11 @@ pub struct Scrape(BTreeMap<Series, f64>);
 pub struct Delta(BTreeMap<Series, f64>);
 
 impl Endpoint {
+    /// `/metrics` at an address.
+    pub fn metrics(addr: SocketAddr) -> Self {
+        Self { target: Target::of(addr), path: "/metrics".to_owned() }
+    }
+
     /// The endpoint at a URL; `/metrics` where it names no path.
     ///
     /// # Errors
@@ -51,15 +58,25 @@ impl Endpoint {
         Ok(Self { target, path })
     }
 
-    async fn scrape(&self) -> Result<exposition::Scrape, ScrapeError> {
-        let failed = |why: String| ScrapeError { endpoint: format!("http://{}{}", self.target.addr, self.path), why };
+    /// Fetches the page as text.
+    ///
+    /// # Errors
+    /// When there is no answer, or one other than 2xx.
+    pub async fn text(&self) -> Result<String, ScrapeError> {
         let page = get(&self.target, &self.path).await;
-        let (status, body) = page.map_err(|error| failed(error.to_string()))?;
+        let (status, body) = page.map_err(|error| self.failed(&error))?;
         if !status.is_success() {
-            return Err(failed(format!("status {status}")));
+            return Err(self.failed(&format!("status {status}")));
         }
-        let text = String::from_utf8(body).map_err(|error| failed(error.to_string()))?;
-        exposition::parse(&text).map_err(|error| failed(error.to_string()))
+        String::from_utf8(body).map_err(|error| self.failed(&error))
+    }
+
+    async fn scrape(&self) -> Result<exposition::Scrape, ScrapeError> {
+        exposition::parse(&self.text().await?).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, why: &dyn std::fmt::Display) -> ScrapeError {
+        ScrapeError { endpoint: format!("http://{}{}", self.target.addr, self.path), why: why.to_string() }
     }
 }
 

@@ -148,18 +148,20 @@ pub enum SpansError {
 }
 
 impl Spans {
-    /// Reads a file of JSON lines.
+    /// Reads files of JSON lines.
     ///
     /// # Errors
-    /// When it cannot be read, or a line (blank ones aside) is not an export request.
-    pub fn read(path: &Path) -> Result<Self, SpansError> {
-        let failed = |error| SpansError::Read { path: path.to_owned(), error };
-        let file = std::fs::File::open(path).map_err(failed)?;
-        Self::parse(file, path)
+    /// When one cannot be read, or a line (blank ones aside) is not an export request.
+    pub fn read<P: AsRef<Path>>(paths: &[P]) -> Result<Self, SpansError> {
+        let mut spans = Self::default();
+        for path in paths.iter().map(AsRef::as_ref) {
+            let failed = |error| SpansError::Read { path: path.to_owned(), error };
+            spans.parse(std::fs::File::open(path).map_err(failed)?, path)?;
+        }
+        Ok(spans)
     }
 
-    pub(crate) fn parse(from: impl Read, path: &Path) -> Result<Self, SpansError> {
-        let mut spans = Self::default();
+    pub(crate) fn parse(&mut self, from: impl Read, path: &Path) -> Result<(), SpansError> {
         for (index, line) in BufReader::new(from).lines().enumerate() {
             let line = line.map_err(|error| SpansError::Read { path: path.to_owned(), error })?;
             if line.trim().is_empty() {
@@ -170,9 +172,9 @@ impl Spans {
                 line: index + 1,
                 error,
             })?;
-            spans.take_in(export);
+            self.take_in(export);
         }
-        Ok(spans)
+        Ok(())
     }
 
     fn take_in(&mut self, export: Export) {

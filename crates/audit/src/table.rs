@@ -2,16 +2,23 @@
 
 use std::fmt::Write as _;
 
-/// A table with a header; the first column is aligned left, the others right.
-#[derive(Debug, Default)]
+/// A table with a header; its first columns (one, unless told otherwise) are aligned left, the others right.
+#[derive(Debug)]
 pub struct Table {
     rows: Vec<Vec<String>>,
+    left: usize,
 }
 
 impl Table {
     /// A table with these column heads.
     pub fn new<const N: usize>(heads: [&str; N]) -> Self {
-        Self { rows: vec![heads.map(str::to_owned).to_vec()] }
+        Self { rows: vec![heads.map(str::to_owned).to_vec()], left: 1 }
+    }
+
+    /// The same with the first `columns` columns aligned left.
+    #[must_use]
+    pub fn left(self, columns: usize) -> Self {
+        Self { left: columns, ..self }
     }
 
     /// Adds a row; missing cells are empty.
@@ -31,9 +38,13 @@ impl Table {
         for row in &self.rows {
             let mut line = String::from(" ");
             for (column, cell) in row.iter().enumerate() {
-                let width = widths[column];
+                let (width, gap) = (widths[column], if column == 0 { " " } else { "  " });
                 // Writing to a string cannot fail.
-                let _ = if column == 0 { write!(line, " {cell:<width$}") } else { write!(line, "  {cell:>width$}") };
+                let _ = if column < self.left {
+                    write!(line, "{gap}{cell:<width$}")
+                } else {
+                    write!(line, "{gap}{cell:>width$}")
+                };
             }
             out.push_str(line.trim_end());
             out.push('\n');

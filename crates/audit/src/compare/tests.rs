@@ -111,7 +111,9 @@ impl Run {
             let line = serde_json::json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]});
             lines.push_str(&format!("{line}\n"));
         }
-        Spans::parse(lines.as_bytes(), Path::new("made up")).expect("spans")
+        let mut spans = Spans::default();
+        spans.parse(lines.as_bytes(), Path::new("made up")).expect("spans");
+        spans
     }
 
     fn delta(&self) -> Delta {

@@ -154,6 +154,13 @@ impl Pace {
 }
 
 impl Target {
+    /// The server at an address.
+    pub fn of(addr: SocketAddr) -> Self {
+        // An address is printable ASCII, which is what a header value takes.
+        let host = HeaderValue::from_str(&addr.to_string()).unwrap_or_else(|_| HeaderValue::from_static("localhost"));
+        Self { addr, host }
+    }
+
     /// The server at a base URL such as `http://127.0.0.1:8089`.
     ///
     /// # Errors

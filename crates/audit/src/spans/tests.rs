@@ -5,7 +5,8 @@ use super::Spans;
 const LINE: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"vllm-decode"}}]},"scopeSpans":[{"scope":{"name":"x"},"spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","parentSpanId":"00f067aa0ba902b7","name":"llm_request","kind":2,"startTimeUnixNano":"1","endTimeUnixNano":"2","attributes":[{"key":"gen_ai.latency.time_to_first_token","value":{"doubleValue":0.01}},{"key":"text","value":{"intValue":"134548"}},{"key":"plain","value":{"intValue":7}},{"key":"yes","value":{"boolValue":true}},{"key":"list","value":{"arrayValue":{"values":[{"intValue":"1"}]}}},{"key":"empty","value":{}}],"status":{"code":2,"message":"died"}}]}]}]}"#;
 
 fn parse(text: &str) -> Result<Spans, super::SpansError> {
-    Spans::parse(text.as_bytes(), Path::new("spans.jsonl"))
+    let mut spans = Spans::default();
+    spans.parse(text.as_bytes(), Path::new("spans.jsonl")).map(|()| spans)
 }
 
 #[test]

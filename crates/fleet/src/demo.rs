@@ -1,0 +1,85 @@
+//! `candor demo`: everything at once on one machine, under load, audited.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use audit::{Bounds, Verdict};
+
+use crate::fleet::Fleet;
+use crate::live::Live;
+use crate::topology::{Connector, GroupConfig, Latency};
+use crate::trial::{Trial, Tried};
+
+/// Arguments of `candor demo`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Protocols to show
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Connector::ALL)]
+    pub protocols: Vec<Connector>,
+    /// Concurrent streams
+    #[arg(long, default_value_t = 100)]
+    pub streams: u32,
+    /// How long the load of each protocol lasts
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = humantime::parse_duration)]
+    pub duration: Duration,
+    /// Stay up after the verdict, until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
+    /// Also write the verdicts as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Directory for spans and records [default: a new temporary one]
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+}
+
+/// Runs the demo on a runtime of its own, to its verdict (and on, with `--keep`). Ctrl-C stops everything.
+///
+/// # Errors
+/// When a component or the load process cannot run.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    crate::block_on(demo(args))
+}
+
+async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
+    let configs: Vec<GroupConfig> =
+        args.protocols.iter().map(|connector| GroupConfig::two_and_two(*connector, Latency::BUSY)).collect();
+    let directory = args.directory.clone().unwrap_or_else(crate::temporary_directory);
+    let fleet = Fleet::start(&configs, &directory).await?;
+    crate::listing::print(&fleet)?;
+    let tried = load(&fleet, args).await?;
+    let spans = fleet.spans().await?;
+    let verdicts: Vec<Verdict> = tried.into_iter().map(|tried| tried.verdict(&spans, Bounds::default())).collect();
+    let code = audit::conclude(&verdicts, args.json.as_deref())?;
+    if args.keep {
+        writeln!(std::io::stdout(), "everything stays up until Ctrl-C")?;
+        std::future::pending::<()>().await;
+    }
+    fleet.shutdown().await?;
+    Ok(code)
+}
+
+/// Loads one group after the other, so that each has the machine to itself.
+async fn load(fleet: &Fleet, args: &Args) -> anyhow::Result<Vec<Tried>> {
+    let mut live = Live::new(fleet.groups()).await?;
+    let mut tried = Vec::new();
+    for group in fleet.groups() {
+        let connector = group.config.connector;
+        let trial = Trial::new(
+            connector.as_str(),
+            &[
+                &format!("--concurrency={}", args.streams),
+                &format!("--duration={}ms", args.duration.as_millis()),
+                "--ramp=1s",
+                "--prompt-tokens=lognormal:128:0.8:1024",
+                "--output-tokens=uniform:16:48",
+            ],
+        );
+        tried.push(trial.run(fleet, group, async || drop(live.show(connector).await)).await?);
+        live.show(connector).await?;
+    }
+    writeln!(std::io::stdout())?;
+    Ok(tried)
+}

@@ -1,0 +1,87 @@
+//! All groups of a run, and what they share.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use audit::Spans;
+use tokio::net::TcpListener;
+
+use crate::group::Group;
+use crate::threads::{Place, Threads};
+use crate::topology::GroupConfig;
+use crate::traces::{self, Traces};
+
+/// A running fleet. It must be shut down: dropping it ends its threads, and what streams are left with them.
+pub struct Fleet {
+    groups: Vec<Group>,
+    traces: Traces,
+    directory: PathBuf,
+    echo: SocketAddr,
+    threads: Threads,
+}
+
+impl Fleet {
+    /// Starts every group in this process, over real TCP on loopback and free ports. Spans and records go to files in
+    /// `directory`.
+    ///
+    /// # Errors
+    /// When a component cannot start.
+    pub async fn start(configs: &[GroupConfig], directory: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let threads = Threads::start()?;
+        let traces = Traces::new(directory);
+        let listener = TcpListener::bind("127.0.0.1:0").await?.into_std()?;
+        let echo = listener.local_addr()?;
+        threads.leave(Place::Echo, async move {
+            // A listener that was just bound is one here too; without it the load process says that nobody echoes.
+            if let Ok(listener) = TcpListener::from_std(listener)
+                && let Err(error) = audit::echo::serve(listener).await
+            {
+                tracing::warn!(%error, "echo listener failed");
+            }
+        });
+        let mut groups = Vec::new();
+        for config in configs {
+            groups.push(Group::start(*config, &traces, &threads).await?);
+        }
+        Ok(Self { groups, traces, directory: directory.to_owned(), echo, threads })
+    }
+
+    /// The groups, in the order of their configurations.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The echo listener.
+    pub fn echo(&self) -> SocketAddr {
+        self.echo
+    }
+
+    /// Where files of the run are left.
+    pub(crate) fn scratch(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Waits until the spans of ended requests have been exported, and reads them back.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn spans(&self) -> anyhow::Result<Spans> {
+        tokio::time::sleep(3 * traces::EXPORT_EVERY).await;
+        Ok(Spans::read(&self.traces.files()?)?)
+    }
+
+    /// Stops every component.
+    ///
+    /// # Errors
+    /// When a component panicked while it stopped.
+    pub async fn shutdown(self) -> anyhow::Result<()> {
+        for group in self.groups {
+            let connector = group.config.connector;
+            if !group.shutdown(&self.threads).await? {
+                tracing::warn!(%connector, "streams were cut off at shutdown");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+//! Starting and stopping one group.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use audit::Endpoint;
+use telemetry::Telemetry;
+
+use crate::flags;
+use crate::threads::{Place, Threads};
+use crate::topology::{Connector, GroupConfig};
+use crate::traces::Traces;
+
+/// The `service.name` of gateways.
+const GATEWAY_SERVICE: &str = "candor-gateway";
+/// The `service.name` of sidecars, by which the seed's dashboards find them.
+const SIDECAR_SERVICE: &str = "llm-d-pd-proxy";
+/// The model that the engines serve.
+pub const MODEL: &str = "candor-sim";
+
+/// A running component and its telemetry.
+struct Part<R> {
+    running: R,
+    telemetry: Arc<Telemetry>,
+}
+
+/// A running group.
+pub struct Group {
+    /// What it was started as.
+    pub config: GroupConfig,
+    gateway: Part<gateway::Running>,
+    sidecars: Vec<Part<sidecar::Running>>,
+    prefill: Vec<Part<engine::Running>>,
+    decode: Vec<Part<engine::Running>>,
+}
+
+impl Group {
+    /// Starts engines, then a sidecar before each decode engine, then the gateway.
+    pub(crate) async fn start(config: GroupConfig, traces: &Traces, threads: &Threads) -> anyhow::Result<Self> {
+        let starting = Starting { config, traces, threads };
+        let mut prefill: Vec<Part<engine::Running>> = Vec::new();
+        for index in 0..config.prefill {
+            let part = starting.engine(Role::Prefill, index, prefill.first()).await?;
+            prefill.push(part);
+        }
+        let (mut decode, mut sidecars) = (Vec::new(), Vec::new());
+        for index in 0..config.decode {
+            let part = starting.engine(Role::Decode, index, prefill.first()).await?;
+            sidecars.push(starting.sidecar(index, &part.running, prefill.first()).await?);
+            decode.push(part);
+        }
+        let gateway = starting.gateway(&prefill, &sidecars).await?;
+        Ok(Self { config, gateway, sidecars, prefill, decode })
+    }
+
+    /// Where clients connect.
+    pub fn gateway(&self) -> SocketAddr {
+        self.gateway.running.addr
+    }
+
+    /// Sidecars: where they serve, and where their metrics are.
+    pub fn sidecars(&self) -> impl Iterator<Item = (SocketAddr, Option<SocketAddr>)> {
+        self.sidecars.iter().map(|part| (part.running.addr, part.running.metrics_addr))
+    }
+
+    /// Prefill engines.
+    pub fn prefill(&self) -> impl Iterator<Item = SocketAddr> {
+        self.prefill.iter().map(|part| part.running.addr)
+    }
+
+    /// Decode engines.
+    pub fn decode(&self) -> impl Iterator<Item = SocketAddr> {
+        self.decode.iter().map(|part| part.running.addr)
+    }
+
+    /// Where gateway and sidecars expose their metrics.
+    pub fn metrics(&self) -> Vec<Endpoint> {
+        let sidecars = self.sidecars().filter_map(|(_, metrics)| metrics);
+        std::iter::once(self.gateway()).chain(sidecars).map(Endpoint::metrics).collect()
+    }
+
+    /// Stops everything, what clients reach first, and sends the spans that still wait. Says whether every stream had
+    /// ended.
+    pub(crate) async fn shutdown(self, threads: &Threads) -> anyhow::Result<bool> {
+        let Self { gateway, sidecars, prefill, decode, .. } = self;
+        let mut complete = threads
+            .run(Place::Gateways, async move {
+                let report = gateway.running.shutdown().await;
+                gateway.telemetry.shutdown().await;
+                report.complete
+            })
+            .await?;
+        for part in sidecars {
+            let stop = async move {
+                let report = part.running.shutdown().await;
+                part.telemetry.shutdown().await;
+                report.complete
+            };
+            complete &= threads.run(Place::Sidecars, stop).await?;
+        }
+        for part in prefill.into_iter().chain(decode) {
+            let stop = async move {
+                let report = part.running.shutdown().await;
+                part.telemetry.shutdown().await;
+                report.complete
+            };
+            complete &= threads.run(Place::Engines, stop).await?;
+        }
+        Ok(complete)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Role {
+    Prefill,
+    Decode,
+}
+
+impl Role {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prefill => "prefill",
+            Self::Decode => "decode",
+        }
+    }
+}
+
+/// What every start needs.
+struct Starting<'a> {
+    config: GroupConfig,
+    traces: &'a Traces,
+    threads: &'a Threads,
+}
+
+impl Starting<'_> {
+    fn instance(&self, what: &str, index: u8) -> String {
+        format!("{}-{what}-{index}", self.config.connector)
+    }
+
+    async fn engine(
+        &self,
+        role: Role,
+        index: u8,
+        first: Option<&Part<engine::Running>>,
+    ) -> anyhow::Result<Part<engine::Running>> {
+        let flags = self.engine_flags(role, index, first.map(|part| &part.running));
+        let args: engine::Args = flags::read("engine", &flags)?;
+        let config = args.validate().map_err(|found| flags::faults("engine", &found))?;
+        let (traces, instance) = (self.traces.clone(), self.instance(role.as_str(), index));
+        let start = async move {
+            let telemetry = traces.telemetry(config.service_name(), &instance)?;
+            let running = engine::start(config, Arc::clone(&telemetry)).await?;
+            anyhow::Ok(Part { running, telemetry })
+        };
+        self.threads.run(Place::Engines, start).await?.context("an engine did not start")
+    }
+
+    fn engine_flags(&self, role: Role, index: u8, first: Option<&engine::Running>) -> Vec<String> {
+        let GroupConfig { connector, latency, seed, .. } = self.config;
+        let micros = |time: std::time::Duration| format!("{}us", time.as_micros());
+        // The sidecar knows one bootstrap port for all prefill hosts, as in a deployment where every pod has its own
+        // address; so prefill engines get addresses of their own here too.
+        let host = match role {
+            Role::Prefill => format!("127.0.0.{}", index.saturating_add(1)),
+            Role::Decode => "127.0.0.1".to_owned(),
+        };
+        let mut flags = vec![
+            format!("--host={host}"),
+            "--port=0".to_owned(),
+            format!("--model={MODEL}"),
+            format!("--role={}", role.as_str()),
+            format!("--dialect={}", connector.dialect()),
+            format!("--kv-connector={connector}"),
+            format!("--seed={}", seed.wrapping_add(u64::from(index))),
+            format!("--prefill-base={}", micros(latency.prefill)),
+            format!("--prefill-per-token={}", micros(latency.prefill_per_token)),
+            format!("--decode-step={}", micros(latency.decode_step)),
+            "--decode-per-seq=0us".to_owned(),
+            format!("--kv-transfer-base={}", micros(latency.kv_transfer)),
+            "--kv-transfer-per-block=0us".to_owned(),
+        ];
+        if connector == Connector::Lmcache {
+            let store = first.map_or_else(|| "self".to_owned(), |first| first.side_channel_addr.to_string());
+            flags.push(format!("--shared-store={store}"));
+        }
+        if let (Role::Prefill, Some(first)) = (role, first) {
+            flags.push(format!("--bootstrap-port={}", first.bootstrap_addr.port()));
+        }
+        flags
+    }
+
+    async fn sidecar(
+        &self,
+        index: u8,
+        decoder: &engine::Running,
+        prefill: Option<&Part<engine::Running>>,
+    ) -> anyhow::Result<Part<sidecar::Running>> {
+        let bootstrap = prefill.map_or(0, |part| part.running.bootstrap_addr.port());
+        let flags = [
+            "--host=127.0.0.1".to_owned(),
+            "--port=0".to_owned(),
+            "--metrics-port=0".to_owned(),
+            "--secure-serving=false".to_owned(),
+            "--tracing=true".to_owned(),
+            format!("--model-server-port={}", decoder.addr.port()),
+            format!("--kv-connector={}", self.config.connector),
+            format!("--sglang-bootstrap-port={bootstrap}"),
+        ];
+        let args: sidecar::Args = flags::read("sidecar", &flags)?;
+        let config = args.validate().map_err(|found| flags::faults("sidecar", &found))?;
+        let (traces, instance) = (self.traces.clone(), self.instance("sidecar", index));
+        let start = async move {
+            let telemetry = traces.telemetry(SIDECAR_SERVICE, &instance)?;
+            let running = sidecar::start(config, Arc::clone(&telemetry)).await?;
+            anyhow::Ok(Part { running, telemetry })
+        };
+        self.threads.run(Place::Sidecars, start).await?.context("a sidecar did not start")
+    }
+
+    async fn gateway(
+        &self,
+        prefill: &[Part<engine::Running>],
+        sidecars: &[Part<sidecar::Running>],
+    ) -> anyhow::Result<Part<gateway::Running>> {
+        let list = |addrs: Vec<SocketAddr>| addrs.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
+        let mut flags = vec![
+            "--host=127.0.0.1".to_owned(),
+            "--port=0".to_owned(),
+            format!("--prefill-endpoints={}", list(prefill.iter().map(|part| part.running.addr).collect())),
+            format!("--decode-endpoints={}", list(sidecars.iter().map(|part| part.running.addr).collect())),
+        ];
+        let delay = self.config.latency.gateway;
+        if !delay.is_zero() {
+            flags.push(format!("--inject-routing-delay={}us", delay.as_micros()));
+        }
+        let args: gateway::Args = flags::read("gateway", &flags)?;
+        let config = args.validate().map_err(|found| flags::faults("gateway", &found))?;
+        let (traces, instance) = (self.traces.clone(), self.instance("gateway", 0));
+        let start = async move {
+            let telemetry = traces.telemetry(GATEWAY_SERVICE, &instance)?;
+            let running = gateway::start(config, Arc::clone(&telemetry)).await?;
+            anyhow::Ok(Part { running, telemetry })
+        };
+        self.threads.run(Place::Gateways, start).await?.context("the gateway did not start")
+    }
+}

@@ -1,0 +1,101 @@
+//! Where the parts of a fleet run.
+//!
+//! In a deployment gateway, sidecar and engine are processes of their own, and a step of an engine never delays the
+//! gateway's next poll. One shared runtime would: an engine that hands out fifty tokens at once puts fifty tasks before
+//! the gateway's. So each kind of component gets a thread with a current-thread runtime, and the operating system
+//! schedules them as it would the processes.
+
+use std::future::Future;
+use std::io;
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+/// A thread with a runtime, which ends when this is dropped or stopped.
+#[derive(Debug)]
+struct Worker {
+    handle: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    fn start(name: &str) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            // An error is the sender's drop: a stop as well.
+            let _ = runtime.block_on(stopped);
+        })?;
+        Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // The thread only panics when a task's panic was not caught, and that was reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The threads of a fleet.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    gateways: Worker,
+    sidecars: Worker,
+    engines: Worker,
+    echo: Worker,
+}
+
+/// What a thread is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Gateways,
+    Sidecars,
+    Engines,
+    Echo,
+}
+
+impl Threads {
+    /// Starts them.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub(crate) fn start() -> io::Result<Self> {
+        Ok(Self {
+            gateways: Worker::start("gateways")?,
+            sidecars: Worker::start("sidecars")?,
+            engines: Worker::start("engines")?,
+            echo: Worker::start("echo")?,
+        })
+    }
+
+    /// Runs `future` at `place` and waits for it; what it spawns stays there.
+    pub(crate) async fn run<T, F>(&self, place: Place, future: F) -> anyhow::Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        Ok(self.at(place).spawn(future).await?)
+    }
+
+    /// Leaves `future` running at `place` for as long as the thread lives.
+    pub(crate) fn leave(&self, place: Place, future: impl Future<Output = ()> + Send + 'static) {
+        self.at(place).spawn(future);
+    }
+
+    fn at(&self, place: Place) -> &Handle {
+        let worker = match place {
+            Place::Gateways => &self.gateways,
+            Place::Sidecars => &self.sidecars,
+            Place::Engines => &self.engines,
+            Place::Echo => &self.echo,
+        };
+        &worker.handle
+    }
+}

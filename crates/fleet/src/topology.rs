@@ -1,0 +1,107 @@
+//! What a fleet consists of.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A P/D protocol that sidecars and engines of a group speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Connector {
+    /// vLLM's NIXL connector: prefill, then decode, which pulls the KV
+    #[value(name = "nixlv2")]
+    Nixlv2,
+    /// LMCache: prefill puts the KV into a shared store, decode finds it there
+    #[value(name = "lmcache")]
+    Lmcache,
+    /// SGLang: both legs at once, which meet in a bootstrap room
+    #[value(name = "sglang")]
+    Sglang,
+}
+
+impl Connector {
+    /// Every protocol that this release speaks.
+    pub const ALL: [Self; 3] = [Self::Nixlv2, Self::Lmcache, Self::Sglang];
+
+    /// Its name in flags and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nixlv2 => "nixlv2",
+            Self::Lmcache => "lmcache",
+            Self::Sglang => "sglang",
+        }
+    }
+
+    /// The kind of engine that speaks it.
+    pub(crate) const fn dialect(self) -> &'static str {
+        match self {
+            Self::Nixlv2 | Self::Lmcache => "vllm",
+            Self::Sglang => "sglang",
+        }
+    }
+}
+
+impl fmt::Display for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How long the simulated parts take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latency {
+    /// Added by the gateway before it places a request.
+    pub gateway: Duration,
+    /// Fixed cost of a step that computes prompt tokens.
+    pub prefill: Duration,
+    /// Cost of a prompt token on top.
+    pub prefill_per_token: Duration,
+    /// Cost of a decode step.
+    pub decode_step: Duration,
+    /// Fixed cost of a KV transfer.
+    pub kv_transfer: Duration,
+}
+
+impl Latency {
+    /// The seed document's example: 2 ms gateway, 50 ms prefill, 3 ms KV transfer, 10 ms decode step.
+    pub const SEED_EXAMPLE: Self = Self {
+        gateway: Duration::from_millis(2),
+        prefill: Duration::from_millis(50),
+        prefill_per_token: Duration::ZERO,
+        decode_step: Duration::from_millis(10),
+        kv_transfer: Duration::from_millis(3),
+    };
+
+    /// A mid-sized model on fast hardware under a hundred streams, slowed down a little at decoding so that two cores
+    /// carry a hundred streams through three processes' worth of hops.
+    pub const BUSY: Self = Self {
+        gateway: Duration::ZERO,
+        prefill: Duration::from_millis(20),
+        prefill_per_token: Duration::from_micros(10),
+        decode_step: Duration::from_millis(25),
+        kv_transfer: Duration::from_millis(3),
+    };
+}
+
+/// Instances that work together: one gateway, and sidecars and engines of one protocol behind it.
+///
+/// One protocol per group, because an engine is started with one connector; and a gateway per group, because this
+/// release's gateway spreads requests over all instances that it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// The protocol.
+    pub connector: Connector,
+    /// Prefill engines, at least one.
+    pub prefill: u8,
+    /// Decode engines, at least one, each behind a sidecar.
+    pub decode: u8,
+    /// How long things take.
+    pub latency: Latency,
+    /// Seed of the engines' texts.
+    pub seed: u64,
+}
+
+impl GroupConfig {
+    /// Two prefill and two decode engines.
+    pub const fn two_and_two(connector: Connector, latency: Latency) -> Self {
+        Self { connector, prefill: 2, decode: 2, latency, seed: 1 }
+    }
+}
