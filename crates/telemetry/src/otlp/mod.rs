@@ -72,3 +72,6 @@ impl OtlpConfig {
         Self { endpoint, protocol, headers: Vec::new(), timeout, gzip: false, tls: TlsFiles::default() }
     }
 }
+
+#[cfg(test)]
+mod tests;
