@@ -63,7 +63,7 @@ impl Collector {
         let failure = self.failures.lock().pop();
         if let Some(status) = failure {
             return Ok(if grpc {
-                grpc_answer(Bytes::new(), status)
+                grpc_answer(&[], status)
             } else {
                 let empty = Either::Left(Full::default());
                 Response::builder().status(status).header("retry-after", "0").body(empty).unwrap()
@@ -81,7 +81,7 @@ impl Collector {
         let partial = ExportTracePartialSuccess { rejected_spans: self.rejected, error_message: "no".into() };
         let partial_success = (self.rejected > 0).then_some(partial);
         let answer = Bytes::from(ExportTraceServiceResponse { partial_success }.encode_to_vec());
-        Ok(if grpc { grpc_answer(answer, 0) } else { Response::new(Either::Left(Full::new(answer))) })
+        Ok(if grpc { grpc_answer(&answer, 0) } else { Response::new(Either::Left(Full::new(answer))) })
     }
 
     fn spans(&self) -> Vec<Span> {
@@ -91,11 +91,11 @@ impl Collector {
     }
 }
 
-fn grpc_answer(message: Bytes, status: u16) -> Response<Body> {
+fn grpc_answer(message: &[u8], status: u16) -> Response<Body> {
     let mut framed = BytesMut::new();
     framed.put_u8(0);
     framed.put_u32(u32::try_from(message.len()).unwrap());
-    framed.put_slice(&message);
+    framed.put_slice(message);
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from(status));
     let trailers = std::future::ready(Some(Ok(trailers)));
