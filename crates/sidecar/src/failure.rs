@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use openai::{ApiError, ErrorKind};
+use proxy::body::CollectError;
 use proxy::client::ErrorKind as Broken;
 use proxy::{Body, ClientError};
 use telemetry::{Blame, Outcome, Stage};
@@ -16,6 +17,8 @@ const MADE_HERE: HeaderName = HeaderName::from_static("x-candor-error");
 pub(crate) enum Failure {
     /// We are the ones who say so.
     Made { stage: Stage, blame: Blame, error: ApiError },
+    /// The client left before its request was whole.
+    Left(ApiError),
     /// An engine said so, and the client gets its words.
     Answered { stage: Stage, answer: Box<Answer> },
 }
@@ -31,6 +34,23 @@ pub(crate) struct Answer {
 impl Failure {
     pub(crate) fn client(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::Made { stage: Stage::Receive, blame: Blame::Client, error: ApiError::new(kind, message) }
+    }
+
+    /// The request's body could not be read.
+    pub(crate) fn unread(error: CollectError) -> Self {
+        match error {
+            CollectError::TooLarge { limit } => {
+                Self::client(ErrorKind::TooLarge, format!("the request body exceeds {limit} bytes"))
+            }
+            CollectError::Incomplete(error) => {
+                let wrong = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+                let message = format!("the request body ended early: {error}");
+                match wrong {
+                    true => Self::client(ErrorKind::InvalidRequest, message),
+                    false => Self::Left(ApiError::new(ErrorKind::InvalidRequest, message)),
+                }
+            }
+        }
     }
 
     /// The decoder could not be asked, or broke before it answered.
@@ -49,6 +69,7 @@ impl Failure {
             Self::Made { stage, blame, error } => {
                 Outcome::failed(*stage, *blame, error.status(), error.message.clone())
             }
+            Self::Left(_) => Outcome::ClientCancelled,
             Self::Answered { stage, answer } => {
                 let status = answer.status.as_u16();
                 Outcome::failed(*stage, blame_for(answer.status), status, format!("the engine answered {status}"))
@@ -60,6 +81,7 @@ impl Failure {
     pub(crate) fn into_response(self) -> Response<Body> {
         match self {
             Self::Made { stage, error, .. } => made(stage, &error),
+            Self::Left(error) => made(Stage::Receive, &error),
             Self::Answered { answer, .. } => (*answer).into_response(),
         }
     }
@@ -67,7 +89,7 @@ impl Failure {
     /// The error to put into a stream that has begun.
     pub(crate) fn into_error(self) -> ApiError {
         match self {
-            Self::Made { error, .. } => error,
+            Self::Made { error, .. } | Self::Left(error) => error,
             Self::Answered { stage, answer } => {
                 let said = String::from_utf8_lossy(&answer.body).chars().take(500).collect::<String>();
                 ApiError::new(
@@ -81,6 +103,7 @@ impl Failure {
     pub(crate) fn stage(&self) -> Stage {
         match self {
             Self::Made { stage, .. } | Self::Answered { stage, .. } => *stage,
+            Self::Left(_) => Stage::Receive,
         }
     }
 }

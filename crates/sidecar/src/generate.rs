@@ -10,7 +10,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use openai::{Api, ApiError, Body as Json, ErrorKind, usage::HideUsage};
 use pd::{CachedTokens, Handover, Plan, Probe, Room, Serial, Verdict, hosts};
-use proxy::body::{CollectError, collect, next_frame};
+use proxy::body::{collect, next_frame};
 use proxy::client::UpstreamBody;
 use proxy::{Body, headers as http_headers};
 use telemetry::clock::{self, Moment};
@@ -117,7 +117,7 @@ impl Job {
 
     /// Reads and checks the body.
     async fn read(&mut self, api: Api, mut parts: Parts, body: Incoming) -> Result<Arc<Asked>, Failure> {
-        let body = collect(body, self.rank.shared.config.max_body).await.map_err(|error| unread(&error))?;
+        let body = collect(body, self.rank.shared.config.max_body).await.map_err(Failure::unread)?;
         let json = Json::parse(body).map_err(unparsed)?;
         let head = json.head(api).map_err(unparsed)?;
         self.record.model(head.model.as_deref().unwrap_or_default());
@@ -386,17 +386,6 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 fn unparsed(error: openai::BodyError) -> Failure {
     Failure::Made { stage: Stage::Receive, blame: Blame::Client, error: error.into() }
-}
-
-fn unread(error: &CollectError) -> Failure {
-    match error {
-        CollectError::TooLarge { limit } => {
-            Failure::client(ErrorKind::TooLarge, format!("the request body exceeds {limit} bytes"))
-        }
-        CollectError::Incomplete(error) => {
-            Failure::client(ErrorKind::InvalidRequest, format!("the request body ended early: {error}"))
-        }
-    }
 }
 
 fn forbidden() -> Failure {

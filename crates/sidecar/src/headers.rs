@@ -1,6 +1,7 @@
 //! What request headers mean here: which are instructions to us, and the request's id.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use telemetry::clock;
 use telemetry::coordinator::ELAPSED_US;
 use uuid::Uuid;
 
@@ -41,10 +42,16 @@ pub(crate) fn settle_request_id(headers: &mut HeaderMap) -> HeaderValue {
         return only.clone();
     }
     let mut buffer = Uuid::encode_buffer();
-    let text = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+    let text = new_id().hyphenated().encode_lower(&mut buffer);
     let id = HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("-"));
     headers.insert(REQUEST_ID, id.clone());
     id
+}
+
+/// A UUIDv7 by the process's own clock and its own generator: the crate's would ask the system for both every time.
+fn new_id() -> Uuid {
+    let millis = clock::now().unix_nanos() / 1_000_000;
+    uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid()
 }
 
 fn is_id(bytes: &[u8]) -> bool {

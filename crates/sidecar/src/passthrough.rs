@@ -9,9 +9,9 @@ use std::sync::Arc;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
-use openai::{Body as Json, ErrorKind};
+use openai::Body as Json;
 use pd::hosts;
-use proxy::body::{CollectError, collect};
+use proxy::body::collect;
 use proxy::{Body, headers as http_headers};
 use telemetry::{Blame, Stage};
 
@@ -60,10 +60,7 @@ fn may_be_json(method: &Method, headers: &HeaderMap) -> bool {
 
 /// The whole body, without members that name hosts.
 async fn checked(rank: &Rank, body: Incoming) -> Result<Body, Failure> {
-    let bytes = collect(body, rank.shared.config.max_body).await.map_err(|error| match error {
-        CollectError::TooLarge { .. } => Failure::client(ErrorKind::TooLarge, error.to_string()),
-        CollectError::Incomplete(_) => Failure::client(ErrorKind::InvalidRequest, error.to_string()),
-    })?;
+    let bytes = collect(body, rank.shared.config.max_body).await.map_err(Failure::unread)?;
     if !hosts::suspicious(&bytes) {
         return Ok(Body::from(bytes));
     }

@@ -31,13 +31,18 @@ pub struct Call {
 
 impl Engine {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(0).await.unwrap()
+    }
+
+    /// An engine on this port, if it is free.
+    pub async fn start_at(port: u16) -> Option<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.ok()?;
         let addr = listener.local_addr().unwrap();
         let (tell, calls) = mpsc::channel(64);
         let (back, returned) = mpsc::channel(64);
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, returned, tell, back));
-        Self { addr, calls, _tasks: tasks }
+        Some(Self { addr, calls, _tasks: tasks })
     }
 
     /// The next request.

@@ -21,6 +21,7 @@ use telemetry::exposition::{Scrape, parse};
 use telemetry::span::SpanRecord;
 use telemetry::{Batch, MemorySpans, SpanExport, Telemetry, TelemetryConfig};
 
+#[allow(unused_imports, reason = "every test file uses a part of it")]
 pub use engine::{Engine, SOON, token_event};
 
 pub const COMPLETIONS: &str = "/v1/completions";
@@ -115,7 +116,10 @@ pub async fn start(protocol: &str, decoder_port: u16, flags: &[&str], telemetry:
     let port = format!("--model-server-port={decoder_port}");
     let connector = format!("--kv-connector={protocol}");
     let own = ["--secure-serving=false", "--port=0", "--metrics-port=0", "--host=127.0.0.1", &port, &connector];
-    let args = Args::from_flags(own.iter().chain(flags)).unwrap();
+    // What a test says of a setting is said last, and a flag may be given once.
+    let name = |flag: &str| flag.split('=').next().unwrap().to_owned();
+    let kept = own.iter().filter(|own| !flags.iter().any(|flag| name(flag) == name(own)));
+    let args = Args::from_flags(kept.chain(flags)).unwrap();
     let config = args.validate_in(&|_| None).unwrap();
     sidecar::start(config, Arc::clone(telemetry)).await.unwrap()
 }
