@@ -2,7 +2,7 @@
 //!
 //! A [`Roster`] is a plain snapshot: discovery replaces it as a whole, and a request works on the one it began with. It is
 //! the seam between *learning* of engines (so far: three lists on the command line) and *choosing* among them
-//! ([`crate::routing`]).
+//! (`routing`).
 
 use std::fmt;
 use std::str::FromStr;

@@ -141,6 +141,13 @@ async fn a_mix_of_everything_is_counted_once_each_under_its_status() {
         assert_eq!(scrape.sum("request_total", &[("status_code", status.as_str())]), Some(requests as f64), "{status}");
     }
     assert_eq!(scrape.value("gateway_pending_requests", &[]), Some(0.0));
+    // Those that left took their connection to the engine with them; the others shared.
+    soon(async {
+        while engine.connections() > 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     let completed = scrape.sum("request_outcome_total", &[("outcome", "completed")]).unwrap();
     assert_eq!(scrape.sum("request_e2e_latency_seconds_count", &[]), Some(completed));
 }

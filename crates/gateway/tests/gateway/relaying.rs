@@ -146,3 +146,31 @@ async fn comments_and_keep_alives_pass() {
     call.end().await;
     client.rest().await;
 }
+
+#[tokio::test]
+async fn a_client_that_speaks_http2_is_served_the_same() {
+    let mut engine = Engine::start().await;
+    let gateway = Gateway::before(&engine).await;
+    let client = proxy::Client::new(proxy::ClientConfig::default());
+    let target = proxy::Target::from_addr(gateway.addr).with_http2();
+    let ask = |body: &'static str| {
+        let request = http::Request::post(CHAT).body(proxy::Body::from(body)).unwrap();
+        client.send(&target, request)
+    };
+    let asking = ask(STREAM);
+    let answering = async {
+        let mut call = engine.call().await;
+        assert!(call.head.start.ends_with("HTTP/1.1"), "engines are spoken to in HTTP/1.1");
+        call.open().await;
+        call.event(LAST).await;
+        call.event("[DONE]").await;
+        call.end().await;
+    };
+    let (response, ()) = tokio::join!(asking, answering);
+    let response = response.unwrap();
+    assert_eq!((response.status(), response.version()), (http::StatusCode::OK, http::Version::HTTP_2));
+    let body = soon(proxy::body::collect(response.into_body(), 1 << 20)).await.unwrap();
+    assert_eq!(body, format!("data: {LAST}\n\ndata: [DONE]\n\n"));
+    let refused = ask("{nonsense").await.unwrap();
+    assert_eq!(refused.status(), 400);
+}
