@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, TRAILER};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use openai::{Api, ApiError, Body as Json, ErrorKind, usage::HideUsage};
-use pd::{CachedTokens, Handover, Plan, Probe, Room, Serial, Verdict, hosts};
-use proxy::body::{collect, next_frame};
+use openai::{Api, ApiError, Body as Json, ErrorKind};
+use pd::{CachedTokens, Handover, Plan, Room, Serial, hosts};
+use proxy::body::collect;
 use proxy::client::UpstreamBody;
 use proxy::{Body, headers as http_headers};
 use telemetry::clock::{self, Moment};
 use telemetry::coordinator::{Begin, Denial, Request as Record};
-use telemetry::server_timing::SERVER_TIMING;
 use telemetry::{Blame, Stage};
 
 use crate::allow::Refusal;
+use crate::answer::{hide, is_event_stream, probed, timing, whole};
 use crate::asked::{Asked, Wishes};
 use crate::concurrent::{Legs, Met, Prefilling};
 use crate::config::OnPrefillFailure;
@@ -29,10 +29,6 @@ use crate::rank::Rank;
 use crate::relay::{Changes, Relay, Start};
 use crate::release::{Decoder, Release};
 use crate::target::{self, Candidate};
-
-/// A document larger than this is relayed as it comes; smaller ones are read first, so that one that breaks off can still
-/// become an error.
-const WHOLE: usize = 8 << 20;
 
 /// Handles a request to `api`.
 pub(crate) async fn handle(rank: Arc<Rank>, api: Api, request: Request<Incoming>, received: Moment) -> Response<Body> {
@@ -306,82 +302,6 @@ impl Job {
         });
         Response::from_parts(head, Body::wrap(relay))
     }
-}
-
-/// Reads the opening of a decode-first response: what was read, or `None` when the decoder wants a prefill.
-async fn probed(response: &mut Response<UpstreamBody>) -> Result<Option<Vec<Bytes>>, Failure> {
-    if !response.status().is_success() {
-        return Ok(Some(Vec::new()));
-    }
-    let mut probe = Probe::new(is_event_stream(response.headers()));
-    loop {
-        let frame = next_frame(response.body_mut()).await.transpose().map_err(|error| Failure::decoder(&error))?;
-        let last = frame.is_none();
-        let bytes = frame.and_then(|frame| frame.into_data().ok()).unwrap_or_default();
-        match probe.feed(bytes, last) {
-            Verdict::Undecided => {}
-            Verdict::Serve => return Ok(Some(probe.into_held())),
-            Verdict::Disaggregate => return Ok(None),
-        }
-    }
-}
-
-/// Reads a document to its end, so that one that breaks off becomes an error, and corrects its cached tokens. One that is
-/// too large is left to be relayed as it comes: its body is returned again.
-async fn whole(
-    upstream: Option<UpstreamBody>,
-    held: &mut Vec<Bytes>,
-    headers: &mut HeaderMap,
-    cached: Option<CachedTokens>,
-) -> Result<Option<UpstreamBody>, Failure> {
-    let Some(mut upstream) = upstream else { return Ok(None) };
-    let mut size: usize = held.iter().map(Bytes::len).sum();
-    while size <= WHOLE {
-        match next_frame(&mut upstream).await {
-            Some(Ok(frame)) => {
-                let bytes = frame.into_data().unwrap_or_default();
-                size += bytes.len();
-                held.push(bytes);
-            }
-            Some(Err(error)) => return Err(Failure::decoder(&error)),
-            None => {
-                correct(held, headers, cached);
-                return Ok(None);
-            }
-        }
-    }
-    Ok(Some(upstream))
-}
-
-fn correct(held: &mut Vec<Bytes>, headers: &mut HeaderMap, cached: Option<CachedTokens>) {
-    let Some(cached) = cached else { return };
-    let json = match held.as_slice() {
-        [only] => only.clone(),
-        several => several.concat().into(),
-    };
-    if let Some(corrected) = cached.correct(&json) {
-        headers.remove(CONTENT_LENGTH);
-        *held = vec![corrected];
-    }
-}
-
-/// `Server-Timing` as far as it is known, and the announcement of the rest.
-fn timing(headers: &mut HeaderMap, record: &Record, trailers: bool) {
-    if let Ok(value) = HeaderValue::try_from(record.server_timing_header()) {
-        headers.insert(SERVER_TIMING, value);
-    }
-    if trailers {
-        headers.insert(TRAILER, HeaderValue::from_static("server-timing"));
-    }
-}
-
-/// What was asked of vLLM beyond the client's wishes has to go again.
-fn hide(counted: bool, wishes: Wishes) -> HideUsage {
-    HideUsage { last: counted && !wishes.include_usage, continuous: counted && !wishes.continuous_usage }
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 fn unparsed(error: openai::BodyError) -> Failure {

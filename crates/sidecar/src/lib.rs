@@ -10,12 +10,14 @@
 //! - `prefill` runs the first leg of a serial protocol, `concurrent` both legs of the others; the bodies of all legs come
 //!   from `pd`.
 //! - `release` sends the leg that frees a prefill's blocks when the client has left between the stages.
-//! - `relay` hands the decoder's answer on, counts its tokens, and gives it a truthful end.
+//! - `answer` reads what has to be read of the decoder's answer before it can go on; `relay` hands it on, counts its
+//!   tokens, and gives it a truthful end.
 //!
 //! What is deliberately absent: names of metrics and spans (`telemetry` has them), sockets (`proxy`), and edits of JSON
 //! (`openai`).
 
 mod allow;
+mod answer;
 mod asked;
 mod concurrent;
 pub mod config;
