@@ -8,6 +8,7 @@ use std::time::Duration;
 use audit::{Bounds, Verdict};
 
 use crate::fleet::Fleet;
+use crate::forward::Forwarder;
 use crate::live::Live;
 use crate::topology::{Connector, GroupConfig, Latency};
 use crate::trial::{Trial, Tried};
@@ -30,6 +31,9 @@ pub struct Args {
     /// Also write the verdicts as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// OTLP/HTTP receiver (such as http://localhost:4318) to send the spans on to; they are left in files either way
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
     /// Directory for spans and records [default: a new temporary one]
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
@@ -49,21 +53,22 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
     let directory = args.directory.clone().unwrap_or_else(crate::temporary_directory);
     let fleet = Fleet::start(&configs, &directory).await?;
     crate::listing::print(&fleet)?;
-    let tried = load(&fleet, args).await?;
+    let mut watch = Watch::new(&fleet, args).await?;
+    let tried = load(&fleet, args, &mut watch).await?;
     let spans = fleet.spans().await?;
+    watch.forward().await;
     let verdicts: Vec<Verdict> = tried.into_iter().map(|tried| tried.verdict(&spans, Bounds::default())).collect();
     let code = audit::conclude(&verdicts, args.json.as_deref())?;
     if args.keep {
         writeln!(std::io::stdout(), "everything stays up until Ctrl-C")?;
-        std::future::pending::<()>().await;
+        watch.for_ever().await;
     }
     fleet.shutdown().await?;
     Ok(code)
 }
 
 /// Loads one group after the other, so that each has the machine to itself.
-async fn load(fleet: &Fleet, args: &Args) -> anyhow::Result<Vec<Tried>> {
-    let mut live = Live::new(fleet.groups()).await?;
+async fn load(fleet: &Fleet, args: &Args, watch: &mut Watch) -> anyhow::Result<Vec<Tried>> {
     let mut tried = Vec::new();
     for group in fleet.groups() {
         let connector = group.config.connector;
@@ -77,9 +82,49 @@ async fn load(fleet: &Fleet, args: &Args) -> anyhow::Result<Vec<Tried>> {
                 "--output-tokens=uniform:16:48",
             ],
         );
-        tried.push(trial.run(fleet, group, async || drop(live.show(connector).await)).await?);
-        live.show(connector).await?;
+        tried.push(trial.run(fleet, group, async || watch.glance(connector).await).await?);
+        watch.glance(connector).await;
     }
     writeln!(std::io::stdout())?;
     Ok(tried)
+}
+
+/// What is looked at while the load runs.
+struct Watch {
+    live: Live,
+    forwarder: Option<Forwarder>,
+}
+
+impl Watch {
+    async fn new(fleet: &Fleet, args: &Args) -> anyhow::Result<Self> {
+        let to = |endpoint: &String| Forwarder::new(endpoint, fleet.traces().clone());
+        let forwarder = args.otlp_endpoint.as_ref().map(to).transpose()?;
+        Ok(Self { live: Live::new(fleet.groups()).await?, forwarder })
+    }
+
+    async fn glance(&mut self, connector: Connector) {
+        // A terminal that has gone away is no reason to end the run; its verdict is in the exit status too.
+        if let Err(error) = self.live.show(connector).await {
+            tracing::debug!(%error, "live table not shown");
+        }
+        self.forward().await;
+    }
+
+    async fn forward(&mut self) {
+        if let Some(forwarder) = &mut self.forwarder
+            && let Err(error) = forwarder.round().await
+        {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "spans not taken by the OTLP receiver; they are offered again"
+            );
+        }
+    }
+
+    async fn for_ever(&mut self) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            self.forward().await;
+        }
+    }
 }

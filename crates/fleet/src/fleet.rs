@@ -57,6 +57,11 @@ impl Fleet {
         self.echo
     }
 
+    /// The spans' export.
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
     /// Where files of the run are left.
     pub(crate) fn scratch(&self) -> &Path {
         &self.directory

@@ -12,6 +12,7 @@ mod child;
 pub mod demo;
 mod flags;
 mod fleet;
+mod forward;
 mod group;
 mod listing;
 mod live;
