@@ -35,6 +35,8 @@ enum Format {
 #[derive(Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "parsed once")]
 enum Command {
+    /// Everything on this machine: engines, sidecars, gateway, a load, and the audit's verdict
+    Demo(fleet::demo::Args),
     /// The front door: OpenAI's API over many engines
     Gateway(gateway::Args),
     /// The P/D coordinator in front of a decode engine; takes the place of llm-d's sidecar
@@ -64,9 +66,16 @@ impl Cli {
             Command::Gateway(args) => component::gateway(args, &logging),
             Command::Sidecar(args) => component::sidecar(args, &logging),
             Command::Engine(args) => component::engine(args, &logging),
+            Command::Demo(args) => {
+                logging.start("warn")?;
+                fleet::demo::run(&args)
+            }
             Command::Audit(args) => {
                 logging.start("warn")?;
-                audit::run(args)
+                match args.scenario {
+                    Some(scenario) => fleet::scenario::run(scenario, &args),
+                    None => audit::run(args),
+                }
             }
             Command::Load(args) => audit::load::run(args),
             Command::Bench(args) => Ok(match bench::run(&args)? {
