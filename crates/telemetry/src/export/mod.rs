@@ -73,39 +73,56 @@ fn resource(config: &TelemetryConfig) -> Resource {
 }
 
 impl Spans {
-    /// Runs until `stop`, then sends what is left.
-    pub(crate) async fn export(self, mut exporter: Exporter, stop: CancellationToken) {
-        loop {
+    /// Runs until `stop`, then sends what is left. All of what happens after `stop`, a delivery under way included, has
+    /// one export time-out together: what is not delivered by then has failed.
+    pub(crate) async fn export(self, exporter: Exporter, stop: CancellationToken) {
+        let expired = CancellationToken::new();
+        let end = async {
+            stop.cancelled().await;
+            tokio::time::sleep(self.batch.export_timeout).await;
+            expired.cancel();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = self.run(exporter, &stop, &expired) => {}
+            () = end => {}
+        }
+    }
+
+    async fn run(&self, mut exporter: Exporter, stop: &CancellationToken, expired: &CancellationToken) {
+        while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.queue.batch_waits() => {}
                 () = tokio::time::sleep(self.batch.schedule_delay) => {}
             }
-            self.drain(&mut exporter, SpanQueue::has_batch).await;
+            self.drain(&mut exporter, expired, SpanQueue::has_batch).await;
             let rest = self.queue.take_batch();
-            self.deliver(&mut exporter, rest).await;
+            self.deliver(&mut exporter, expired, rest).await;
         }
-        self.drain(&mut exporter, |_| true).await;
+        self.drain(&mut exporter, expired, |_| true).await;
     }
 
-    async fn drain(&self, exporter: &mut Exporter, more: impl Fn(&SpanQueue) -> bool) {
+    async fn drain(&self, exporter: &mut Exporter, expired: &CancellationToken, more: impl Fn(&SpanQueue) -> bool) {
         while more(&self.queue) {
             let batch = self.queue.take_batch();
             if batch.is_empty() {
                 return;
             }
-            self.deliver(exporter, batch).await;
+            self.deliver(exporter, expired, batch).await;
         }
     }
 
-    async fn deliver(&self, exporter: &mut Exporter, batch: Vec<SpanRecord>) {
+    async fn deliver(&self, exporter: &mut Exporter, expired: &CancellationToken, batch: Vec<SpanRecord>) {
         if batch.is_empty() {
             return;
         }
         let (count, begun) = (batch.len() as u64, clock::now());
-        let sent = tokio::time::timeout(self.batch.export_timeout, exporter.send(batch)).await;
+        // Boxed: a connection being made is large, and this happens once a batch.
+        let sending = tokio::time::timeout(self.batch.export_timeout, Box::pin(exporter.send(batch)));
+        let sent = expired.run_until_cancelled(sending).await;
         self.seconds.observe_duration(clock::now() - begun);
-        let rejected = match sent.unwrap_or(Err(ExportError::Timeout)) {
+        let rejected = match sent.and_then(Result::ok).unwrap_or(Err(ExportError::Timeout)) {
             Ok(rejected) => rejected.min(count),
             Err(error) => {
                 tracing::warn!(spans = count, "spans lost: {error}");
