@@ -20,6 +20,8 @@ pub struct TelemetryConfig {
     pub resource: Vec<(String, String)>,
     /// Which requests get spans.
     pub sampler: Sampler,
+    /// Whether trace contexts are read from requests and written into them (`OTEL_PROPAGATORS`).
+    pub propagate: bool,
     /// Where spans go.
     pub export: SpanExport,
     /// How they are batched.
@@ -84,6 +86,7 @@ impl TelemetryConfig {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             resource: Vec::new(),
             sampler: Sampler::default(),
+            propagate: true,
             export: SpanExport::None,
             batch: Batch::default(),
             limits: SpanLimits::default(),

@@ -25,6 +25,7 @@ pub mod otel;
 pub mod otlp;
 mod outcome;
 mod process;
+mod sampling;
 pub mod server_timing;
 pub mod span;
 mod telemetry;

@@ -12,7 +12,8 @@ use crate::config::TelemetryConfig;
 use crate::export::{ExportError, Exporter, Spans};
 use crate::metrics::{Registry, negotiate};
 use crate::process;
-use crate::span::{SpanQueue, Tracer};
+use crate::sampling::Poll;
+use crate::span::{Roots, SpanQueue, Tracer};
 
 /// The telemetry of one process, or of one component where several run in a process: nothing is global but the clock's
 /// anchor.
@@ -40,14 +41,21 @@ impl Telemetry {
         let spans = registry.counter(&catalogue::SPANS_TOTAL);
         let [exported, dropped, failed] = ["exported", "dropped", "failed"].map(|outcome| spans.with([outcome]));
         let seconds = registry.histogram(&catalogue::EXPORT_SECONDS).with([]);
-        let (sampler, batch) = (config.sampler, config.batch);
+        let polls = registry.counter(&catalogue::SAMPLER_POLLS_TOTAL);
+        let polls = ["succeeded", "failed"].map(|outcome| polls.with([outcome]));
+        let (batch, propagates) = (config.batch, config.propagate);
+        let (sampler, service) = (config.sampler.clone(), config.service_name.clone());
         let queue = Exporter::new(config)?.map(|exporter| {
             let queue = Arc::new(SpanQueue::new(batch.max_queue_size, batch.max_export_batch_size, dropped));
             let spans = Spans { queue: Arc::clone(&queue), batch, exported, failed, seconds };
             tasks.spawn(spans.export(exporter, stop.clone()));
             queue
         });
-        Ok(Arc::new(Self { registry, tracer: Tracer::new(queue, sampler), tasks: Mutex::new(tasks), stop }))
+        let tracer = Tracer::new(queue, &sampler).propagating(propagates);
+        if let (Roots::JaegerRemote(remote), Some(strategies)) = (&sampler.roots, tracer.strategies()) {
+            tasks.spawn(Poll::new(remote, &service, strategies, polls)?.run(stop.clone()));
+        }
+        Ok(Arc::new(Self { registry, tracer, tasks: Mutex::new(tasks), stop }))
     }
 
     /// The metrics.

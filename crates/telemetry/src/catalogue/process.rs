@@ -76,6 +76,15 @@ pub(crate) static EXPORT_SECONDS: Metric = Metric::new(
 .buckets(EXPORT_S)
 .observed("each batch, delivered or not");
 
+pub(crate) static SAMPLER_POLLS_TOTAL: Metric = Metric::new(
+    Component::Every,
+    Kind::Counter,
+    "telemetry_sampler_polls_total",
+    "Times that a remote sampler asked for its strategy, by what came of it; the last strategy stays after a failure.",
+)
+.labels(&[Label::closed("outcome", &["succeeded", "failed"])])
+.observed("each poll, where the sampler is jaeger_remote");
+
 pub(super) static ALL: &[&Metric] = &[
     &UPTIME,
     &BUILD_INFO,
@@ -95,4 +104,5 @@ pub(super) static ALL: &[&Metric] = &[
     &OVERFLOW_TOTAL,
     &SPANS_TOTAL,
     &EXPORT_SECONDS,
+    &SAMPLER_POLLS_TOTAL,
 ];

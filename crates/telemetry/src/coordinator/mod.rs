@@ -62,7 +62,11 @@ impl Coordinator {
     pub fn new(telemetry: &Telemetry, connector: Connector) -> Self {
         let metrics = Metrics::new(telemetry.registry());
         metrics.of(connector);
-        let shared = Shared { tracer: telemetry.tracer(), metrics, step: StepAverage::default() };
+        let shared = Shared {
+            tracer: telemetry.tracer().beginning(crate::attributes::pd::REQUEST),
+            metrics,
+            step: StepAverage::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 

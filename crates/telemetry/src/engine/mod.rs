@@ -90,7 +90,7 @@ impl EngineTelemetry {
     /// A recorder whose series exist from now on, at zero.
     pub fn new(telemetry: &Telemetry, info: &EngineInfo) -> Self {
         let series = Arc::new(Series::new(telemetry.registry(), info));
-        Self { tracer: telemetry.tracer(), series }
+        Self { tracer: telemetry.tracer().beginning(crate::attributes::engine::REQUEST), series }
     }
 
     /// Where the state gauges are read from at scrape time.

@@ -49,7 +49,12 @@ impl Gateway {
     pub fn new<'a>(telemetry: &Telemetry, served: impl IntoIterator<Item = &'a str>) -> Self {
         let metrics = Metrics::new(telemetry.registry());
         served.into_iter().for_each(|model| metrics.serve(model));
-        Self { shared: Arc::new(Shared { tracer: telemetry.tracer(), metrics }) }
+        Self {
+            shared: Arc::new(Shared {
+                tracer: telemetry.tracer().beginning(crate::attributes::gateway::REQUEST),
+                metrics,
+            }),
+        }
     }
 
     /// A model is served from now on.

@@ -5,12 +5,12 @@
 //! the first.
 
 mod exporter;
+mod sampler;
 mod values;
 
 use std::fmt;
 
 use crate::config::{Batch, SpanExport, SpanLimits, TelemetryConfig};
-use crate::span::Sampler;
 use values::Reader;
 
 /// A variable whose value cannot be used.
@@ -37,10 +37,10 @@ impl TelemetryConfig {
     pub fn apply_environment(&mut self, lookup: impl Fn(&str) -> Option<String>) -> Vec<Fault> {
         let mut reader = Reader::new(&lookup);
         resource(self, &mut reader);
-        self.sampler = sampler(self.sampler, &mut reader);
+        self.sampler = sampler::read(self.sampler.clone(), &mut reader);
         self.batch = batch(self.batch, &mut reader);
         self.limits = limits(self.limits, &mut reader);
-        propagators(&mut reader);
+        self.propagate = propagators(&mut reader);
         if let Some(export) = exporter::read(&mut reader) {
             self.export = export;
         }
@@ -73,24 +73,6 @@ fn resource(config: &mut TelemetryConfig, reader: &mut Reader<'_>) {
     if let Some(name) = reader.text("OTEL_SERVICE_NAME") {
         config.service_name = name;
     }
-}
-
-fn sampler(default: Sampler, reader: &mut Reader<'_>) -> Sampler {
-    let Some(name) = reader.text("OTEL_TRACES_SAMPLER") else { return default };
-    let (parent_based, kind) = match name.strip_prefix("parentbased_") {
-        Some(kind) => (true, kind),
-        None => (false, name.as_str()),
-    };
-    let ratio = match kind {
-        "always_on" => 1.0,
-        "always_off" => 0.0,
-        "traceidratio" => reader.ratio("OTEL_TRACES_SAMPLER_ARG").unwrap_or(1.0),
-        _ => {
-            reader.fault("OTEL_TRACES_SAMPLER", format!("no sampler is called {name}; parentbased_always_on is used"));
-            return default;
-        }
-    };
-    Sampler { parent_based, ratio }
 }
 
 fn batch(default: Batch, reader: &mut Reader<'_>) -> Batch {
@@ -129,12 +111,31 @@ fn limits(default: SpanLimits, reader: &mut Reader<'_>) -> SpanLimits {
     }
 }
 
-/// W3C trace context is what we speak, and baggage passes through as it is.
-fn propagators(reader: &mut Reader<'_>) {
-    let Some(list) = reader.text("OTEL_PROPAGATORS") else { return };
-    for name in list.split(',').map(str::trim).filter(|name| !matches!(*name, "tracecontext" | "baggage" | "")) {
-        reader.fault("OTEL_PROPAGATORS", format!("{name} is not supported; tracecontext and baggage are used"));
+/// Whether W3C trace context is read and written. Baggage is a header that we have no use for: it passes through as it
+/// is, like any other, whether it is named or not.
+fn propagators(reader: &mut Reader<'_>) -> bool {
+    const VARIABLE: &str = "OTEL_PROPAGATORS";
+    let Some(list) = reader.text(VARIABLE) else { return true };
+    let names: Vec<_> = list.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    if names == ["none"] {
+        return false;
     }
+    let (mut trace_context, mut usable) = (false, false);
+    for name in names {
+        match name {
+            "tracecontext" => (trace_context, usable) = (true, true),
+            "baggage" => usable = true,
+            "none" => reader.fault(VARIABLE, "none stands alone; beside others it is left out"),
+            "b3" | "b3multi" | "jaeger" | "xray" | "ottrace" => {
+                reader.fault(VARIABLE, format!("{name} is not supported, only tracecontext, baggage and none are"));
+            }
+            _ => reader.fault(VARIABLE, format!("no propagator is called {name}")),
+        }
+    }
+    if !usable {
+        reader.fault(VARIABLE, "nothing usable is named; tracecontext and baggage are used");
+    }
+    trace_context || !usable
 }
 
 #[cfg(test)]

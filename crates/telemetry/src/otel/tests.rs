@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::Fault;
 use crate::config::{SpanExport, TelemetryConfig};
 use crate::otlp::{OtlpConfig, Protocol};
-use crate::span::Sampler;
+use crate::span::{JaegerRemote, Roots, Sampler};
 
 fn apply(variables: &[(&str, &str)]) -> (TelemetryConfig, Vec<Fault>) {
     let map: HashMap<_, _> = variables.iter().copied().collect();
@@ -25,7 +25,7 @@ fn nothing_set_changes_nothing() {
     let (config, faults) = apply(&[("OTEL_SERVICE_NAME", "")]);
     assert!(faults.is_empty());
     assert_eq!(config.service_name, "llm-d-pd-proxy");
-    assert_eq!(config.sampler, Sampler { parent_based: true, ratio: 1.0 });
+    assert_eq!(config.sampler, Sampler::ratio(true, 1.0));
     assert!(matches!(config.export, SpanExport::None));
 }
 
@@ -40,8 +40,62 @@ fn samplers_by_name() {
         ("parentbased_traceidratio", "0.1", true, 0.1),
     ] {
         let (config, faults) = apply(&[("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", arg)]);
-        assert_eq!(config.sampler, Sampler { parent_based, ratio }, "{name}");
+        assert_eq!(config.sampler, Sampler::ratio(parent_based, ratio), "{name}");
         assert!(faults.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn the_remote_sampler_by_its_arguments() {
+    let remote = |name, arg| {
+        let (config, faults) = apply(&[("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", arg)]);
+        let Roots::JaegerRemote(remote) = config.sampler.roots else { panic!("{:?}", config.sampler) };
+        (config.sampler.parent_based, remote, faults.len())
+    };
+    let default = JaegerRemote {
+        endpoint: "http://localhost:5778".parse().unwrap(),
+        polling_interval: Duration::from_secs(60),
+        initial_rate: 0.001,
+    };
+    assert_eq!(remote("jaeger_remote", ""), (false, default.clone(), 0));
+    let said = JaegerRemote {
+        endpoint: "https://jaeger:5778/api/sampling".parse().unwrap(),
+        polling_interval: Duration::from_secs(5),
+        initial_rate: 0.25,
+    };
+    let arg = "endpoint=https://jaeger:5778/api/sampling, pollingIntervalMs=5000,initialSamplingRate=0.25";
+    assert_eq!(remote("parentbased_jaeger_remote", arg), (true, said, 0));
+    let arg = "endpoint=jaeger,pollingIntervalMs=0,initialSamplingRate=2,what=ever,broken";
+    assert_eq!(remote("jaeger_remote", arg), (false, default, 5));
+}
+
+#[test]
+fn a_sampler_that_is_not_ours_says_what_is_used_instead() {
+    for name in ["xray", "parentbased_xray", "sometimes"] {
+        let (config, faults) = apply(&[("OTEL_TRACES_SAMPLER", name)]);
+        assert_eq!(config.sampler, Sampler::default(), "{name}");
+        assert!(faults[0].problem.contains("parentbased_always_on is used"), "{name}: {}", faults[0]);
+    }
+    let (_, faults) = apply(&[("OTEL_TRACES_SAMPLER", "xray")]);
+    assert!(faults[0].problem.contains("not supported"), "{}", faults[0]);
+}
+
+#[test]
+fn propagators_by_name() {
+    for (list, propagate, faults) in [
+        ("", true, 0),
+        ("tracecontext,baggage", true, 0),
+        ("tracecontext", true, 0),
+        ("baggage", false, 0),
+        ("none", false, 0),
+        ("none,tracecontext", true, 1),
+        ("tracecontext,b3", true, 1),
+        ("b3multi", true, 2),
+        ("jaeger,xray,ottrace", true, 4),
+        ("pigeon,baggage", false, 1),
+    ] {
+        let (config, found) = apply(&[("OTEL_PROPAGATORS", list)]);
+        assert_eq!((config.propagate, found.len()), (propagate, faults), "{list}: {found:?}");
     }
 }
 

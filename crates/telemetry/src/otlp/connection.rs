@@ -20,7 +20,7 @@ use super::{OtlpConfig, Protocol, TlsFiles};
 use crate::export::ExportError;
 
 /// An open connection. Dropping it closes it.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     sender: Sender,
     /// Drives the connection; aborted on drop.
     _driver: JoinSet<()>,
@@ -32,7 +32,7 @@ enum Sender {
 }
 
 /// What is needed to connect again.
-pub(super) struct Connector {
+pub(crate) struct Connector {
     host: String,
     port: u16,
     http2: bool,
@@ -40,14 +40,14 @@ pub(super) struct Connector {
 }
 
 impl Connection {
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         match &self.sender {
             Sender::Http1(sender) => !sender.is_closed(),
             Sender::Http2(sender) => !sender.is_closed(),
         }
     }
 
-    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ExportError> {
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ExportError> {
         match &mut self.sender {
             Sender::Http1(sender) => {
                 sender.ready().await?;
@@ -86,12 +86,15 @@ impl Connection {
 
 impl Connector {
     pub(super) fn new(config: &OtlpConfig) -> Result<Self, ExportError> {
-        let uri = &config.endpoint;
-        let http2 = config.protocol == Protocol::Grpc;
+        Self::to(&config.endpoint, config.protocol == Protocol::Grpc, &config.tls)
+    }
+
+    /// Connects to the host of `uri`, with TLS where its scheme says so.
+    pub(crate) fn to(uri: &Uri, http2: bool, files: &TlsFiles) -> Result<Self, ExportError> {
         let secure = uri.scheme_str() == Some("https");
         let host = uri.host().ok_or_else(|| ExportError::Endpoint(uri.to_string()))?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let tls = secure.then(|| tls(uri, &host, &config.tls, http2)).transpose()?;
+        let tls = secure.then(|| tls(uri, &host, files, http2)).transpose()?;
         let default_port = match (http2, secure) {
             (true, _) => 4317,
             (false, true) => 443,
@@ -100,7 +103,7 @@ impl Connector {
         Ok(Self { host, port: uri.port_u16().unwrap_or(default_port), http2, tls })
     }
 
-    pub(super) async fn connect(&self) -> Result<Connection, ExportError> {
+    pub(crate) async fn connect(&self) -> Result<Connection, ExportError> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(ExportError::Connect)?;
         stream.set_nodelay(true).map_err(ExportError::Connect)?;
         match &self.tls {

@@ -8,6 +8,7 @@ mod connection;
 mod json;
 mod protobuf;
 mod reply;
+mod wire;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,7 +16,9 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Uri};
 
 pub(crate) use client::Client;
+pub(crate) use connection::Connector;
 pub(crate) use json::encode as encode_json;
+pub(crate) use wire::fields;
 
 /// Where and how to send.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
+use super::wire::fields;
 use crate::export::ExportError;
 
 /// The end of one attempt.
@@ -53,45 +54,12 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// `partial_success.rejected_spans` of a protobuf `ExportTraceServiceResponse`; `None` for what is not one.
 fn rejected(response: &[u8]) -> Option<u64> {
-    fields(response)?.into_iter().find(|(field, ..)| *field == 1).and_then(|(_, _, partial)| {
-        fields(partial)?.into_iter().find(|(field, ..)| *field == 1).map(|(_, number, _)| number)
-    })
+    let first = |message| fields(message)?.into_iter().find(|(number, _)| *number == 1).map(|(_, value)| value);
+    first(first(response)?.bytes()?)?.varint()
 }
 
 fn rejected_json(response: &[u8]) -> u64 {
     let response: serde_json::Value = serde_json::from_slice(response).unwrap_or_default();
     let rejected = &response["partialSuccess"]["rejectedSpans"];
     rejected.as_u64().or_else(|| rejected.as_str()?.parse().ok()).unwrap_or(0)
-}
-
-/// Varint and length-delimited fields of a message, as (field, number, bytes); other wire types do not occur in it.
-fn fields(mut message: &[u8]) -> Option<Vec<(u64, u64, &[u8])>> {
-    let mut fields = Vec::new();
-    while !message.is_empty() {
-        let tag = varint(&mut message)?;
-        let number = varint(&mut message)?;
-        match tag & 7 {
-            0 => fields.push((tag >> 3, number, &[][..])),
-            2 => {
-                let (bytes, rest) = message.split_at_checked(usize::try_from(number).ok()?)?;
-                fields.push((tag >> 3, 0, bytes));
-                message = rest;
-            }
-            _ => return None,
-        }
-    }
-    Some(fields)
-}
-
-fn varint(message: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = message.split_first()?;
-        *message = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }

@@ -4,7 +4,6 @@
 //! has ended, so its times are the very moments that the metrics were computed from.
 
 mod queue;
-mod sampler;
 mod tracer;
 
 use std::borrow::Cow;
@@ -13,8 +12,8 @@ use crate::clock::Moment;
 use crate::outcome::Outcome;
 use crate::trace::{SpanId, TraceContext};
 
+pub use crate::sampling::{JaegerRemote, Roots, Sampler};
 pub(crate) use queue::SpanQueue;
-pub use sampler::Sampler;
 pub use tracer::{Started, Tracer};
 
 /// An attribute's value.

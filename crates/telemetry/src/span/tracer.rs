@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Sampler, SpanKind, SpanQueue, SpanRecord, Status};
 use crate::clock::Moment;
 use crate::metrics::Exemplar;
+use crate::sampling::{Decider, Strategies};
 use crate::trace::{SpanId, TraceContext};
 
 /// Starts spans and takes finished ones. Cheap to clone.
@@ -12,7 +13,9 @@ use crate::trace::{SpanId, TraceContext};
 pub struct Tracer {
     /// `None` where nothing is exported: contexts pass through unchanged then, as through any proxy.
     queue: Option<Arc<SpanQueue>>,
-    sampler: Sampler,
+    decider: Decider,
+    /// Whether contexts are read and written; where not, they end here, and nothing of ours goes on.
+    propagates: bool,
 }
 
 /// A span that has begun: its position, and whether it will be recorded.
@@ -26,19 +29,36 @@ pub struct Started {
 }
 
 impl Tracer {
-    pub(crate) fn new(queue: Option<Arc<SpanQueue>>, sampler: Sampler) -> Self {
-        Self { queue, sampler }
+    pub(crate) fn new(queue: Option<Arc<SpanQueue>>, sampler: &Sampler) -> Self {
+        Self { queue, decider: Decider::new(sampler), propagates: true }
+    }
+
+    /// The same with contexts read and written, or neither.
+    pub(crate) fn propagating(self, propagates: bool) -> Self {
+        Self { propagates, ..self }
+    }
+
+    /// The same for spans of this name: samplers may have a strategy of their own for them.
+    pub(crate) fn beginning(self, name: &'static str) -> Self {
+        Self { decider: self.decider.of(name), ..self }
+    }
+
+    /// Where a polled strategy goes; `None` where none is polled, or where nothing is exported anyway.
+    pub(crate) fn strategies(&self) -> Option<&Arc<Strategies>> {
+        self.queue.as_ref().and_then(|_| self.decider.strategies())
     }
 
     /// Begins the first span of this process in a trace, continuing `incoming` or starting a new trace.
     pub fn start(&self, incoming: Option<TraceContext>) -> Started {
+        let incoming = incoming.filter(|_| self.propagates);
         if self.queue.is_none() {
-            let context = incoming.unwrap_or_else(|| TraceContext::root(false));
+            let context = incoming.unwrap_or_else(|| TraceContext::root(false)).travelling(self.propagates);
             return Started { context, parent: None, recorded: false };
         }
         let parent = incoming.as_ref().map(|incoming| incoming.span_id);
-        let mut context = incoming.as_ref().map_or_else(|| TraceContext::root(true), TraceContext::child);
-        let recorded = self.sampler.samples(incoming.as_ref(), context.trace_id);
+        let context = incoming.as_ref().map_or_else(|| TraceContext::root(true), TraceContext::child);
+        let mut context = context.travelling(self.propagates);
+        let recorded = self.decider.samples(incoming.as_ref(), context.trace_id);
         context.flags = context.flags.with_sampled(recorded);
         Started { context, parent, recorded }
     }

@@ -40,14 +40,26 @@ pub struct TraceContext {
     pub flags: TraceFlags,
     /// `tracestate` as received, members of several headers joined; opaque to us.
     pub state: Option<HeaderValue>,
+    /// Kept to ourselves: never written into a request (`OTEL_PROPAGATORS=none`).
+    stays: bool,
 }
 
 impl TraceContext {
+    /// A position in a trace.
+    pub const fn new(trace_id: TraceId, span_id: SpanId, flags: TraceFlags, state: Option<HeaderValue>) -> Self {
+        Self { trace_id, span_id, flags, state, stays: false }
+    }
+
+    /// The same, written into requests or not.
+    pub(crate) fn travelling(self, travels: bool) -> Self {
+        Self { stays: !travels, ..self }
+    }
+
     /// A new trace with random ids.
     pub fn root(sampled: bool) -> Self {
         let (trace_id, span_id) = ids::with_local(|ids| (ids.trace_id(), ids.span_id()));
         let flags = TraceFlags::RANDOM.with_sampled(sampled);
-        Self { trace_id, span_id, flags, state: None }
+        Self::new(trace_id, span_id, flags, None)
     }
 
     /// The same trace at a new span.
@@ -64,11 +76,15 @@ impl TraceContext {
             return None;
         }
         let (trace_id, span_id, flags) = parse::traceparent(value.as_bytes())?;
-        Some(Self { trace_id, span_id, flags, state: parse::tracestate(headers) })
+        Some(Self::new(trace_id, span_id, flags, parse::tracestate(headers)))
     }
 
-    /// Writes `traceparent` and `tracestate` into `headers`, replacing what is there.
+    /// Writes `traceparent` and `tracestate` into `headers`, replacing what is there. Leaves them alone where contexts are
+    /// not to be propagated: they are headers like any other then.
     pub fn inject(&self, headers: &mut HeaderMap) {
+        if self.stays {
+            return;
+        }
         headers.insert(TRACEPARENT, self.traceparent());
         match &self.state {
             Some(state) => headers.insert(TRACESTATE, state.clone()),

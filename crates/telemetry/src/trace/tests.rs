@@ -98,12 +98,9 @@ fn seeded_ids_repeat() {
 proptest! {
     #[test]
     fn whatever_is_written_is_read_again(id in 1_u128.., span in 1_u64.., byte: u8) {
-        let context = TraceContext {
-            trace_id: TraceId::from_bytes(id.to_be_bytes()).unwrap(),
-            span_id: super::SpanId::from_bytes(span.to_be_bytes()).unwrap(),
-            flags: TraceFlags::from_byte(byte),
-            state: None,
-        };
+        let trace_id = TraceId::from_bytes(id.to_be_bytes()).unwrap();
+        let span_id = super::SpanId::from_bytes(span.to_be_bytes()).unwrap();
+        let context = TraceContext::new(trace_id, span_id, TraceFlags::from_byte(byte), None);
         let mut headers = HeaderMap::new();
         context.inject(&mut headers);
         prop_assert_eq!(TraceContext::extract(&headers), Some(context));
