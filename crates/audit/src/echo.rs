@@ -5,6 +5,9 @@
 //! busy two-core machine these cost more than anything that Candor does, and nobody can measure them away. So the
 //! probe sends one byte there and back between the same two processes, all through the run: its round trip is exactly
 //! these two wake-ups and the loopback device. The bounds of `design/latency.md` hold beyond it.
+//!
+//! A number that the coordinator took is two wake-ups further away, since the request reaches it, and its tokens reach the
+//! client, through the gateway: it is given two round trips.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,6 +28,10 @@ pub struct Noise {
     pub p50_ns: u64,
     /// 99th percentile in nanoseconds.
     pub p99_ns: u64,
+    /// Median of two round trips, one after the other: what lies between a client and a process behind another.
+    pub two_p50_ns: u64,
+    /// Their 99th percentile.
+    pub two_p99_ns: u64,
 }
 
 /// Answers every byte with itself until dropped; runs in the serving process.
@@ -84,9 +91,16 @@ impl Prober {
         Ok(())
     }
 
-    /// What was measured, `None` when not one round trip was.
+    /// What was measured, `None` when it was not even two round trips.
     pub fn noise(self) -> Option<Noise> {
-        let quantiles = Quantiles::of(self.round_trips);
-        Some(Noise { samples: quantiles.count(), p50_ns: quantiles.at(0.5)?, p99_ns: quantiles.at(0.99)? })
+        let pairs: Vec<u64> = self.round_trips.windows(2).map(|pair| pair[0] + pair[1]).collect();
+        let (one, two) = (Quantiles::of(self.round_trips), Quantiles::of(pairs));
+        Some(Noise {
+            samples: one.count(),
+            p50_ns: one.at(0.5)?,
+            p99_ns: one.at(0.99)?,
+            two_p50_ns: two.at(0.5)?,
+            two_p99_ns: two.at(0.99)?,
+        })
     }
 }

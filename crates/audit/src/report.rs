@@ -36,10 +36,13 @@ fn heading(verdict: &Verdict, to: &mut dyn Write) -> io::Result<()> {
     match run.echo_ms {
         Some(echo) => writeln!(
             to,
-            "wake-up noise of this machine in this run, by {} echo round trips: p50 {} ms, p99 {} ms; bounds hold beyond it",
+            "wake-up noise of this machine in this run, by {} echo round trips: p50 {} ms, p99 {} ms (two of them, the way\n\
+             to the coordinator: {} and {} ms); bounds hold beyond it",
             count(echo.round_trips),
             three(echo.p50),
             three(echo.p99),
+            three(echo.two_p50),
+            three(echo.two_p99),
         ),
         None => writeln!(to, "no echo probe: bounds include the machine's own wake-up noise"),
     }?;

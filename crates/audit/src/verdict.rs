@@ -184,6 +184,10 @@ pub struct EchoSummary {
     pub p50: f64,
     /// 99th percentile.
     pub p99: f64,
+    /// Median of two, one after the other.
+    pub two_p50: f64,
+    /// Their 99th percentile.
+    pub two_p99: f64,
 }
 
 impl NumberCheck {

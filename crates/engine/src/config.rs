@@ -91,6 +91,8 @@ pub struct Config {
     pub startup: Duration,
     /// Delay of a stream's head.
     pub head_delay: Duration,
+    /// Time between the outputs of a step.
+    pub output_cost: Duration,
     /// Longest request body.
     pub max_body_bytes: usize,
     /// Patience at shutdown.
@@ -243,6 +245,7 @@ impl Args {
             cache_hit_threshold: self.kv.cache_hit_threshold,
             startup: self.startup,
             head_delay: self.head_delay,
+            output_cost: if self.latency.zero_latency { Duration::ZERO } else { self.latency.output_cost },
             max_body_bytes: self.max_body_bytes,
             drain_timeout: self.drain_timeout,
         }

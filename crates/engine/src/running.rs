@@ -96,7 +96,7 @@ fn build(
     (side_channel, bootstrap): (SocketAddr, SocketAddr),
     refuse: mpsc::Sender<Duration>,
 ) -> Arc<Engine> {
-    let instance = Instance::new(config.core.clone(), config.clockwork);
+    let instance = Instance::new(config.core.clone(), config.clockwork, config.output_cost);
     let recorder = Recorder::new(telemetry, &config, &instance);
     let keeper = Arc::new(Keeper {
         engine_id: config.engine_id.clone(),

@@ -176,6 +176,7 @@ impl Starting<'_> {
             format!("--prefill-base={}", micros(latency.prefill)),
             format!("--prefill-per-token={}", micros(latency.prefill_per_token)),
             format!("--decode-step={}", micros(latency.decode_step)),
+            format!("--output-cost={}", micros(latency.output)),
             "--decode-per-seq=0us".to_owned(),
             format!("--kv-transfer-base={}", micros(latency.kv_transfer)),
             "--kv-transfer-per-block=0us".to_owned(),

@@ -58,6 +58,8 @@ pub struct Latency {
     pub decode_step: Duration,
     /// Fixed cost of a KV transfer.
     pub kv_transfer: Duration,
+    /// What an engine's API server spends on each output of a step.
+    pub output: Duration,
 }
 
 impl Latency {
@@ -68,6 +70,7 @@ impl Latency {
         prefill_per_token: Duration::ZERO,
         decode_step: Duration::from_millis(10),
         kv_transfer: Duration::from_millis(3),
+        output: Duration::ZERO,
     };
 
     /// A mid-sized model on fast hardware under a hundred streams, slowed down a little at decoding so that two cores
@@ -78,6 +81,7 @@ impl Latency {
         prefill_per_token: Duration::from_micros(10),
         decode_step: Duration::from_millis(25),
         kv_transfer: Duration::from_millis(3),
+        output: Duration::from_micros(200),
     };
 }
 

@@ -1,6 +1,6 @@
 //! Histograms against the sums and counts that follow from the client's records.
 
-use super::Allowed;
+use super::{Allowances, Seat};
 use crate::published::metric;
 use crate::record::{End, LoadReport, Record};
 use crate::scrape::Delta;
@@ -9,6 +9,8 @@ use crate::verdict::{Holds, NumberCheck};
 /// One histogram and what the client's records say it must hold.
 struct Histogram {
     name: &'static str,
+    /// Who observes it.
+    seat: Seat,
     /// Its unit in nanoseconds.
     unit_ns: f64,
     unit: &'static str,
@@ -17,10 +19,22 @@ struct Histogram {
 }
 
 const HISTOGRAMS: &[Histogram] = &[
-    Histogram { name: metric::GATEWAY_TTFT_MS, unit_ns: 1e6, unit: "ms", contribution: first_token },
-    Histogram { name: metric::GATEWAY_E2E_S, unit_ns: 1e9, unit: "s", contribution: whole },
-    Histogram { name: metric::GATEWAY_ITL_MS, unit_ns: 1e6, unit: "ms", contribution: gaps },
-    Histogram { name: metric::TRUE_TTFT_MS, unit_ns: 1e6, unit: "ms", contribution: first_token },
+    Histogram {
+        name: metric::GATEWAY_TTFT_MS,
+        seat: Seat::Gateway,
+        unit_ns: 1e6,
+        unit: "ms",
+        contribution: first_token,
+    },
+    Histogram { name: metric::GATEWAY_E2E_S, seat: Seat::Gateway, unit_ns: 1e9, unit: "s", contribution: whole },
+    Histogram { name: metric::GATEWAY_ITL_MS, seat: Seat::Gateway, unit_ns: 1e6, unit: "ms", contribution: gaps },
+    Histogram {
+        name: metric::TRUE_TTFT_MS,
+        seat: Seat::Coordinator,
+        unit_ns: 1e6,
+        unit: "ms",
+        contribution: first_token,
+    },
 ];
 
 fn first_token(record: &Record) -> Option<(u64, u64)> {
@@ -38,13 +52,13 @@ fn gaps(record: &Record) -> Option<(u64, u64)> {
 }
 
 /// Checks count and sum of every histogram.
-pub(super) fn check(load: &LoadReport, delta: &Delta, allowed: Allowed) -> Vec<NumberCheck> {
-    let check = |histogram: &Histogram| histogram.check(load, delta, allowed);
+pub(super) fn check(load: &LoadReport, delta: &Delta, allowances: Allowances) -> Vec<NumberCheck> {
+    let check = |histogram: &Histogram| histogram.check(load, delta, allowances);
     HISTOGRAMS.iter().flat_map(check).collect()
 }
 
 impl Histogram {
-    fn check(&self, load: &LoadReport, delta: &Delta, allowed: Allowed) -> [NumberCheck; 2] {
+    fn check(&self, load: &LoadReport, delta: &Delta, allowances: Allowances) -> [NumberCheck; 2] {
         let contributions: Vec<(u64, u64)> = load.records.iter().filter_map(self.contribution).collect();
         let sum: u64 = contributions.iter().map(|(sum, _)| sum).sum();
         let count: u64 = contributions.iter().map(|(_, count)| count).sum();
@@ -59,7 +73,7 @@ impl Histogram {
                 self.unit,
                 sum as f64 / self.unit_ns,
                 reported.map(|(sum, _)| sum),
-                requests * allowed.p99_ns as f64 / self.unit_ns,
+                requests * allowances.at(self.seat).p99_ns as f64 / self.unit_ns,
                 open,
             ),
         ]

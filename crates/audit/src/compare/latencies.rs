@@ -1,7 +1,7 @@
 //! Reported latencies of single requests against the stopwatch.
 
-use super::Allowed;
 use super::join::Joined;
+use super::{Allowances, Allowed, Seat};
 use crate::published::attribute;
 use crate::record::{End, Record};
 use crate::spans::Span;
@@ -14,6 +14,7 @@ const OFFENDERS: usize = 5;
 /// One comparison: which attribute of which span is held against which time of the client's.
 struct Comparison {
     name: &'static str,
+    seat: Seat,
     reported_ms: fn(&Joined<'_>) -> Option<f64>,
     stopwatch_ns: fn(&Record) -> Option<u64>,
 }
@@ -21,21 +22,25 @@ struct Comparison {
 const COMPARISONS: &[Comparison] = &[
     Comparison {
         name: "true TTFT (coordinator)",
+        seat: Seat::Coordinator,
         reported_ms: |joined| number(joined.decode, attribute::TRUE_TTFT_MS),
         stopwatch_ns: first_token,
     },
     Comparison {
         name: "TTFT (gateway)",
+        seat: Seat::Gateway,
         reported_ms: |joined| number(joined.gateway, attribute::GATEWAY_TTFT_MS),
         stopwatch_ns: first_token,
     },
     Comparison {
         name: "total (coordinator)",
+        seat: Seat::Coordinator,
         reported_ms: |joined| number(joined.decode, attribute::TOTAL_MS),
         stopwatch_ns: whole,
     },
     Comparison {
         name: "total (gateway)",
+        seat: Seat::Gateway,
         reported_ms: |joined| number(joined.gateway, attribute::GATEWAY_E2E_MS),
         stopwatch_ns: whole,
     },
@@ -55,8 +60,8 @@ fn whole(record: &Record) -> Option<u64> {
 }
 
 /// Makes every comparison that the run has both sides of.
-pub(super) fn check(joined: &[Joined<'_>], allowed: Allowed) -> Vec<LatencyCheck> {
-    COMPARISONS.iter().map(|comparison| comparison.check(joined, allowed)).collect()
+pub(super) fn check(joined: &[Joined<'_>], allowances: Allowances) -> Vec<LatencyCheck> {
+    COMPARISONS.iter().map(|comparison| comparison.check(joined, allowances.at(comparison.seat))).collect()
 }
 
 /// Both numbers of one request, in nanoseconds.

@@ -69,10 +69,10 @@ impl Evidence<'_> {
     /// Compares everything that can be compared.
     pub fn verdict(self) -> Verdict {
         let joined = self.spans.map(|spans| Joined::all(&self.load.records, spans));
-        let allowed = Allowed::new(self.bounds, self.load.noise);
+        let allowances = Allowances { bounds: self.bounds, noise: self.load.noise };
         let (mut latencies, mut sums, mut stages, mut engines) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         if let Some(joined) = &joined {
-            latencies = latencies::check(joined, allowed);
+            latencies = latencies::check(joined, allowances);
             sums = sums::check(joined);
             stages = stages::numbers(joined);
             engines = engines::claims(joined);
@@ -83,26 +83,44 @@ impl Evidence<'_> {
         }
         if let Some(delta) = self.metrics {
             numbers.extend(counts::check(self.load, delta));
-            numbers.extend(histograms::check(self.load, delta, allowed));
+            numbers.extend(histograms::check(self.load, delta, allowances));
         }
         Verdict { title: self.title, run: summary(self.load), latencies, sums, numbers, stages, engines }
     }
 }
 
-/// The bounds of one run in nanoseconds, its noise included.
+/// Whose number is compared: how many processes lie between it and the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seat {
+    /// The client talks to it directly.
+    Gateway,
+    /// Behind the gateway.
+    Coordinator,
+}
+
+/// The bounds of one run, its noise included.
+#[derive(Clone, Copy, Debug)]
+struct Allowances {
+    bounds: Bounds,
+    noise: Option<Noise>,
+}
+
+/// The bounds of one number in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 struct Allowed {
     p50_ns: u64,
     p99_ns: u64,
 }
 
-impl Allowed {
-    fn new(bounds: Bounds, noise: Option<Noise>) -> Self {
+impl Allowances {
+    /// What a number taken at `seat` is allowed.
+    fn at(self, seat: Seat) -> Allowed {
         let ns = |bound: Duration| u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
-        Self {
-            p50_ns: ns(bounds.p50).saturating_add(noise.map_or(0, |noise| noise.p50_ns)),
-            p99_ns: ns(bounds.p99).saturating_add(noise.map_or(0, |noise| noise.p99_ns)),
-        }
+        let (p50, p99) = self.noise.map_or((0, 0), |noise| match seat {
+            Seat::Gateway => (noise.p50_ns, noise.p99_ns),
+            Seat::Coordinator => (noise.two_p50_ns, noise.two_p99_ns),
+        });
+        Allowed { p50_ns: ns(self.bounds.p50).saturating_add(p50), p99_ns: ns(self.bounds.p99).saturating_add(p99) }
     }
 }
 
@@ -158,6 +176,8 @@ fn summary(load: &LoadReport) -> RunSummary {
             round_trips: noise.samples,
             p50: noise.p50_ns as f64 / 1e6,
             p99: noise.p99_ns as f64 / 1e6,
+            two_p50: noise.two_p50_ns as f64 / 1e6,
+            two_p99: noise.two_p99_ns as f64 / 1e6,
         }),
     }
 }

@@ -98,6 +98,9 @@ pub struct LatencyArgs {
     /// Cost per sequence in a decode step beyond the first
     #[arg(long, default_value = "20us", value_parser = humantime::parse_duration)]
     pub decode_per_seq: Duration,
+    /// What the API server spends on each output of a step (text, JSON, writing); outputs leave one after the other
+    #[arg(long, default_value = "0us", value_parser = humantime::parse_duration)]
+    pub output_cost: Duration,
     /// Relative spread of all durations, 0 to 1
     #[arg(long, default_value_t = 0.0)]
     pub jitter: f64,

@@ -4,6 +4,7 @@
 //! instant, however late the task was woken (up to [`CATCH_UP`]): wake-up latency does not add up over a long answer, so
 //! tokens come at the pace that the latency model says.
 
+use super::outbox::Outbox;
 use super::{Instance, Progress};
 use crate::core::{Fetch, Output, RequestId, Step, Summary};
 use crate::kv::Source;
@@ -53,8 +54,16 @@ struct Turn {
     expiry: Option<Duration>,
 }
 
-/// Advances the instance for ever.
+/// Advances the instance for ever, and hands out what comes of it.
 pub(crate) async fn run<O: Observer>(instance: Arc<Instance>, observer: O) {
+    let delivery = instance.outbox.deliver(instance.timer());
+    tokio::select! {
+        () = steps(&instance, observer) => {}
+        () = delivery => {}
+    }
+}
+
+async fn steps<O: Observer>(instance: &Instance, observer: O) {
     let timer = instance.timer();
     let mut due = None;
     let mut ended = None;
@@ -126,7 +135,7 @@ impl Instance {
         let mut wakers = Vec::with_capacity(outputs.len());
         let mut ended = Vec::new();
         for output in &outputs {
-            ended.extend(inner.deliver(output, &mut wakers));
+            ended.extend(inner.deliver(output, &self.outbox, &mut wakers));
         }
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
@@ -147,10 +156,15 @@ impl super::Inner {
     }
 
     /// Puts the output where its reader looks, and takes the request out when it has ended.
-    fn deliver(&mut self, output: &Output, wakers: &mut Vec<Waker>) -> Option<(Summary, super::Request)> {
+    fn deliver(
+        &mut self,
+        output: &Output,
+        outbox: &Outbox,
+        wakers: &mut Vec<Waker>,
+    ) -> Option<(Summary, super::Request)> {
         let progress = Progress { tokens: output.tokens, finished: output.finished };
         let request = self.requests.get(&output.id)?;
-        wakers.extend(request.mailbox.put(progress));
+        wakers.extend(outbox.take(&request.mailbox, progress));
         let summary = output.finished?;
         Some((summary, self.requests.remove(&output.id)?))
     }

@@ -25,6 +25,8 @@ pub(crate) struct Mailbox(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     progress: Progress,
+    /// News that the reader is not shown yet.
+    staged: Option<Progress>,
     waker: Option<Waker>,
 }
 
@@ -33,6 +35,18 @@ impl Mailbox {
     pub(crate) fn put(&self, progress: Progress) -> Option<Waker> {
         let mut state = self.0.lock();
         state.progress = progress;
+        state.waker.take()
+    }
+
+    /// Keeps the progress from the reader until [`Mailbox::publish`]; whether there was nothing to publish before.
+    pub(crate) fn stage(&self, progress: Progress) -> bool {
+        self.0.lock().staged.replace(progress).is_none()
+    }
+
+    /// Shows the reader what was staged, and returns whom to wake.
+    pub(crate) fn publish(&self) -> Option<Waker> {
+        let mut state = self.0.lock();
+        state.progress = state.staged.take()?;
         state.waker.take()
     }
 

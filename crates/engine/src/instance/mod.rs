@@ -2,6 +2,7 @@
 
 mod driver;
 mod mailbox;
+mod outbox;
 mod timer;
 
 pub use timer::Clockwork;
@@ -14,6 +15,7 @@ use crate::core::{Config, Core, External, RequestId, Spec, State, Summary, Total
 use crate::kv::Source;
 use crate::observe::Meta;
 use mailbox::Mailbox;
+use outbox::Outbox;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub(crate) struct Instance {
     inner: Mutex<Inner>,
     /// Something may have become possible.
     wake: Notify,
+    /// Where tokens wait for their turn to leave.
+    outbox: Outbox,
     started: Moment,
     clockwork: Clockwork,
 }
@@ -50,10 +54,12 @@ struct Request {
 }
 
 impl Instance {
-    pub(crate) fn new(config: Config, clockwork: Clockwork) -> Arc<Self> {
+    /// An idle instance; `output_cost` is what the API server spends on each output of a step.
+    pub(crate) fn new(config: Config, clockwork: Clockwork, output_cost: Duration) -> Arc<Self> {
         Arc::new(Self {
             inner: Mutex::new(Inner { core: Core::new(config), requests: HashMap::new(), last_id: 0 }),
             wake: Notify::new(),
+            outbox: Outbox::new(output_cost),
             started: clock::now(),
             clockwork,
         })

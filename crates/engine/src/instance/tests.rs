@@ -56,7 +56,11 @@ fn config(max_num_seqs: u32, prefill: Duration, decode: Duration) -> Config {
 }
 
 fn running(config: Config) -> (Arc<Instance>, mpsc::Receiver<Source>) {
-    let instance = Instance::new(config, Clockwork::Tokio);
+    running_with(config, Duration::ZERO)
+}
+
+fn running_with(config: Config, output_cost: Duration) -> (Arc<Instance>, mpsc::Receiver<Source>) {
+    let instance = Instance::new(config, Clockwork::Tokio, output_cost);
     let (declined, receiver) = mpsc::channel(4);
     let drain = Drain::new();
     let stub = Stub { instance: Arc::clone(&instance), drain: drain.clone(), declined };
@@ -92,6 +96,26 @@ async fn tokens_keep_the_models_pace() {
     let start = clock::now();
     let ticket = instance.submit(spec(4), None, meta());
     assert_eq!(token_times(ticket, start).await, [50, 60, 70, 80]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn outputs_of_a_step_leave_one_after_the_other() {
+    let (instance, _) = running_with(config(4, ms(50), ms(10)), ms(1));
+    let start = clock::now();
+    let one = instance.submit(spec(4), None, meta());
+    let other = instance.submit(spec(4), None, meta());
+    let (one, other) = tokio::join!(token_times(one, start), token_times(other, start));
+    assert_eq!(one, [51, 61, 71, 81]);
+    assert_eq!(other, [52, 62, 72, 82]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_steps_outrun_sees_the_latest_and_the_end() {
+    let (instance, _) = running_with(config(4, ms(50), ms(10)), ms(25));
+    let start = clock::now();
+    let ticket = instance.submit(spec(4), None, meta());
+    // Tokens at 50, 60, 70 and 80: the first is shown at 75, all others at 105.
+    assert_eq!(token_times(ticket, start).await, [75, 105]);
 }
 
 #[tokio::test(start_paused = true)]
