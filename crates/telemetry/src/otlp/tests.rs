@@ -1,3 +1,5 @@
+mod transports;
+
 use std::convert::Infallible;
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -18,8 +20,10 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as ProtoValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use parking_lot::Mutex;
 use prost::Message as _;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::{OtlpConfig, Protocol};
 use crate::clock::now;
@@ -31,6 +35,7 @@ use crate::{Batch, SpanExport, Telemetry, TelemetryConfig};
 #[derive(Clone, Default)]
 struct Collector {
     received: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
+    json: Arc<Mutex<Vec<serde_json::Value>>>,
     headers: Arc<Mutex<Vec<HeaderMap>>>,
     failures: Arc<Mutex<Vec<u16>>>,
     rejected: i64,
@@ -40,20 +45,36 @@ type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
 
 impl Collector {
     async fn serve(self, tasks: &mut JoinSet<()>) -> SocketAddr {
+        self.serve_over(None, tasks).await
+    }
+
+    /// Serves over TLS where there is an acceptor for it.
+    async fn serve_over(self, tls: Option<TlsAcceptor>, tasks: &mut JoinSet<()>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let collector = self.clone();
+                let (collector, tls) = (self.clone(), tls.clone());
                 connections.spawn(async move {
-                    let answer = service_fn(move |request| collector.clone().answer(request));
-                    let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                    let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+                    match tls {
+                        None => collector.talk(stream).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                collector.talk(stream).await;
+                            }
+                        }
+                    }
                 });
             }
         });
         addr
+    }
+
+    async fn talk(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let answer = service_fn(move |request| self.clone().answer(request));
+        let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+        let _ = server.serve_connection(TokioIo::new(stream), answer).await;
     }
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
@@ -75,6 +96,12 @@ impl Collector {
         if gzip {
             plain.clear();
             flate2::read::GzDecoder::new(&encoded[..]).read_to_end(&mut plain).unwrap();
+        }
+        if head.headers["content-type"] == "application/json" {
+            self.json.lock().push(serde_json::from_slice(&plain).unwrap());
+            let rejected = format!(r#"{{"partialSuccess":{{"rejectedSpans":"{}"}}}}"#, self.rejected);
+            let answer = Response::builder().header("content-type", "application/json; charset=utf-8");
+            return Ok(answer.body(Either::Left(Full::new(rejected.into()))).unwrap());
         }
         self.received.lock().push(ExportTraceServiceRequest::decode(&plain[..]).unwrap());
         self.headers.lock().push(head.headers);
