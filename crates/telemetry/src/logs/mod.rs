@@ -4,7 +4,7 @@
 
 mod time;
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
@@ -41,12 +41,15 @@ pub fn parse_filter(text: &str) -> Result<Targets, FilterError> {
     text.parse().map_err(|what| FilterError { text: text.to_owned(), what: format!("{what}") })
 }
 
-/// Installs the process's subscriber, writing to standard error.
+/// Installs the process's subscriber, writing to standard error; in colours where that is a terminal and `NO_COLOR` does
+/// not forbid them.
 ///
 /// # Errors
 /// When there is one already.
 pub fn init(format: LogFormat, filter: Targets) -> Result<(), TryInitError> {
     let lines = tracing_subscriber::fmt::layer().with_timer(FromAnchor).with_writer(io::stderr);
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let lines = lines.with_ansi(!plain && io::stderr().is_terminal());
     let layer = match format {
         LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
         LogFormat::Human => lines.with_filter(filter).boxed(),
