@@ -124,8 +124,8 @@ impl Recorder {
 
     /// KV of `bytes` bytes was pulled.
     pub(crate) fn pulled(&self, transfer: Duration, bytes: u64) {
-        // Nothing is posted in a simulation; two descriptors are what the sampled transfers had on average.
-        self.engine.kv_pulled(KvPull { transfer, post: Duration::ZERO, bytes, descriptors: 2 });
+        // Two descriptors are what the sampled transfers had on average.
+        self.engine.kv_pulled(KvPull { transfer, bytes, descriptors: 2 });
     }
 
     /// KV could not be pulled.

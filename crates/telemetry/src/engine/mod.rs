@@ -71,8 +71,6 @@ pub struct PromptTokens {
 pub struct KvPull {
     /// Time of the transfer itself.
     pub transfer: Duration,
-    /// Time to post it.
-    pub post: Duration,
     /// Size.
     pub bytes: u64,
     /// Descriptors.

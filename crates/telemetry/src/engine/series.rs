@@ -57,7 +57,6 @@ struct Times {
 
 struct Nixl {
     transfer: Histogram,
-    post: Histogram,
     bytes: Histogram,
     descriptors: Histogram,
     failed: Counter,
@@ -149,7 +148,6 @@ impl Series {
     pub(super) fn kv_pulled(&self, pull: KvPull) {
         if let Some(nixl) = &self.nixl {
             nixl.transfer.observe_duration(pull.transfer);
-            nixl.post.observe_duration(pull.post);
             nixl.bytes.observe(pull.bytes);
             nixl.descriptors.observe(pull.descriptors);
         }
@@ -250,7 +248,6 @@ impl Nixl {
     fn new(to: &Resolver<'_>) -> Self {
         Self {
             transfer: to.histogram(&nixl::XFER_TIME),
-            post: to.histogram(&nixl::POST_TIME),
             bytes: to.histogram(&nixl::BYTES_TRANSFERRED),
             descriptors: to.histogram(&nixl::NUM_DESCRIPTORS),
             failed: to.counter(&nixl::FAILED_TRANSFERS),

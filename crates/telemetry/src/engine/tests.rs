@@ -25,7 +25,7 @@ async fn a_request_is_told_as_vllm_tells_it() {
     engine.step(50, 1);
     engine.first_token(Duration::from_millis(13));
     engine.inter_token(Duration::from_millis(10));
-    let pull = KvPull { transfer: Duration::from_millis(3), post: Duration::ZERO, bytes: 4096, descriptors: 2 };
+    let pull = KvPull { transfer: Duration::from_millis(3), bytes: 4096, descriptors: 2 };
     engine.kv_pulled(pull);
     let request = LlmRequest {
         request_id: "cmpl-r-0".into(),
