@@ -52,6 +52,9 @@ enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+        /// As the reference page of the documentation
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
     },
     /// The client of an audit, in a process of its own
     #[command(hide = true)]
@@ -82,8 +85,12 @@ impl Cli {
                 bench::Verdict::Held => ExitCode::SUCCESS,
                 bench::Verdict::Missed => ExitCode::FAILURE,
             }),
-            Command::Metrics { json } => {
-                output::print(&if json { format!("{:#}\n", catalogue::json()) } else { catalogue::table() })?;
+            Command::Metrics { json, markdown } => {
+                output::print(&match (json, markdown) {
+                    (true, _) => format!("{:#}\n", catalogue::json()),
+                    (_, true) => catalogue::markdown(),
+                    _ => catalogue::table(),
+                })?;
                 Ok(ExitCode::SUCCESS)
             }
         }

@@ -11,7 +11,7 @@ pub mod sglang;
 pub(crate) mod sidecar;
 pub mod vllm;
 
-pub use print::{json, table};
+pub use print::{json, markdown, table};
 
 /// What a metric counts and how it is exposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
