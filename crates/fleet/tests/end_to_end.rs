@@ -20,6 +20,7 @@ const LATENCY: Latency = Latency {
     prefill_per_token: Duration::ZERO,
     decode_step: Duration::from_millis(5),
     kv_transfer: Duration::from_millis(3),
+    output: Duration::ZERO,
 };
 
 fn workload() -> Workload {
