@@ -33,8 +33,27 @@ enum Cutter {
 struct Reader {
     hide: HideUsage,
     meter: TokenMeter,
-    tokens: u32,
+    tokens: Tokens,
     seen: Seen,
+}
+
+/// Tokens that came together, by the events that carried them: those of one event share the gap before it, and between
+/// events that came at once there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tokens {
+    /// In the first token-bearing event.
+    pub(super) first: u32,
+    /// In all later ones.
+    pub(super) rest: u32,
+}
+
+impl Tokens {
+    fn add(&mut self, tokens: u32) {
+        match self.first {
+            0 => self.first = tokens,
+            _ => self.rest += tokens,
+        }
+    }
 }
 
 /// What has been seen of a stream so far.
@@ -65,12 +84,12 @@ impl Events {
         } else {
             Cutter::Edit(Filter::default())
         };
-        let reader = Reader { hide, meter: TokenMeter::new(), tokens: 0, seen: Seen::default() };
+        let reader = Reader { hide, meter: TokenMeter::new(), tokens: Tokens::default(), seen: Seen::default() };
         Self { cutter, reader, half: false }
     }
 
-    /// Takes the next chunk, appends to `out` what goes on of it, and says how many tokens that carries.
-    pub(super) fn push(&mut self, chunk: Bytes, out: &mut Outgoing) -> u32 {
+    /// Takes the next chunk, appends to `out` what goes on of it, and says which tokens that carries.
+    pub(super) fn push(&mut self, chunk: Bytes, out: &mut Outgoing) -> Tokens {
         let Self { cutter, reader, .. } = self;
         match cutter {
             Cutter::Pass(scanner) => {
@@ -86,7 +105,7 @@ impl Events {
 
     /// The engine ended the stream in good order. An event that lacks only its blank line is read and goes on if it makes the
     /// stream whole (engines forget the last line break), and is dropped as half an event if not. Returns its tokens.
-    pub(super) fn finish(&mut self, out: &mut Outgoing) -> u32 {
+    pub(super) fn finish(&mut self, out: &mut Outgoing) -> Tokens {
         self.half = !self.cutter.is_between_events();
         let mut held = Outgoing::new();
         let reader = &mut self.reader;
@@ -131,7 +150,7 @@ impl Cutter {
 impl Reader {
     fn read(&mut self, event: &Event<'_>) -> Verdict {
         let chunk = self.meter.feed(event.data);
-        self.tokens += chunk.tokens;
+        self.tokens.add(chunk.tokens);
         let seen = &mut self.seen;
         seen.done |= chunk.done;
         seen.finished |= chunk.finish.is_some();

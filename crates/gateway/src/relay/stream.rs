@@ -10,12 +10,12 @@ use http_body::{Body as HttpBody, Frame};
 use openai::usage::HideUsage;
 use proxy::BoxError;
 use proxy::client::UpstreamBody;
-use telemetry::clock;
+use telemetry::clock::{self, Moment};
 use telemetry::gateway::Request as Record;
 use telemetry::server_timing::ServerTiming;
 
 use super::Break;
-use super::events::{Events, Outgoing};
+use super::events::{Events, Outgoing, Tokens};
 use super::silence::Silence;
 use crate::{headers, outcome};
 
@@ -54,6 +54,12 @@ enum Stage {
     Ending(Option<HeaderMap>),
     /// Nothing more comes.
     Done,
+}
+
+/// Tokens that were handed on at `now`.
+fn count(record: &mut Record, now: Moment, tokens: Tokens) {
+    record.tokens(now, tokens.first);
+    record.tokens(now, tokens.rest);
 }
 
 fn trailers(timing: String) -> HeaderMap {
@@ -114,16 +120,14 @@ impl Stream {
         let Some(record) = &mut self.record else { return };
         let handed = clock::now();
         record.postprocess(handed - came);
-        if tokens > 0 {
-            record.tokens(handed, tokens);
-        }
+        count(record, handed, tokens);
     }
 
     /// The engine ended the stream in good order.
     fn ended(&mut self) {
         let tokens = self.events.finish(&mut self.out);
-        if let Some(record) = self.record.as_mut().filter(|_| tokens > 0) {
-            record.tokens(clock::now(), tokens);
+        if let Some(record) = &mut self.record {
+            count(record, clock::now(), tokens);
         }
         if self.events.seen().is_whole() {
             self.settle(None);

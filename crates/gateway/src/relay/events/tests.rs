@@ -19,10 +19,11 @@ fn run(hide: HideUsage, chunks: &[&[u8]]) -> (String, u32, Seen) {
     let mut events = Events::new(hide);
     let mut out = Outgoing::new();
     let mut tokens = 0;
+    let mut count = |came: Tokens| tokens += came.first + came.rest;
     for chunk in chunks {
-        tokens += events.push(Bytes::copy_from_slice(chunk), &mut out);
+        count(events.push(Bytes::copy_from_slice(chunk), &mut out));
     }
-    tokens += events.finish(&mut out);
+    count(events.finish(&mut out));
     let text = out.iter().flatten().copied().collect();
     (String::from_utf8(text).unwrap(), tokens, events.seen())
 }
@@ -110,4 +111,13 @@ proptest! {
         prop_assert_eq!(tokens, 2);
         prop_assert!(seen.is_whole());
     }
+}
+
+#[test]
+fn events_that_come_at_once_are_counted_apart() {
+    let two = "data: {\"choices\":[{\"index\":0,\"text\":\"a\"}]}\n\ndata: {\"choices\":[{\"index\":0,\"text\":\"b\",\"token_ids\":[1,2]}]}\n\n";
+    let mut events = Events::new(HideUsage::default());
+    let tokens = events.push(Bytes::from_static(two.as_bytes()), &mut Outgoing::new());
+    assert_eq!(tokens.first, 1);
+    assert!(tokens.rest >= 2);
 }
