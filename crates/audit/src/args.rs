@@ -12,7 +12,7 @@ use crate::load::{self, Fault, Load, Pace, WorkloadArgs};
 use crate::scrape::{Endpoint, Scrape};
 use crate::spans::Spans;
 use crate::verdict::Verdict;
-use crate::{EXIT_BROKEN, EXIT_INTERRUPTED, report};
+use crate::{EXIT_BROKEN, EXIT_INTERRUPTED, overview, report};
 
 /// A run with components of its own, to audit without a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -174,6 +174,9 @@ pub fn conclude(verdicts: &[Verdict], json: Option<&Path>) -> anyhow::Result<Exi
     for verdict in verdicts {
         report::write(verdict, &mut stdout)?;
         writeln!(stdout)?;
+    }
+    if verdicts.len() > 1 {
+        overview::write(verdicts, &mut stdout)?;
     }
     if let Some(path) = json {
         let file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;

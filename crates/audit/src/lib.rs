@@ -16,6 +16,7 @@ mod client;
 mod compare;
 pub mod echo;
 pub mod load;
+mod overview;
 mod published;
 mod record;
 pub mod report;

@@ -19,9 +19,12 @@ struct Comparison {
     stopwatch_ns: fn(&Record) -> Option<u64>,
 }
 
+/// The comparison that the product is about.
+pub(crate) const TRUE_TTFT: &str = "true TTFT (coordinator)";
+
 const COMPARISONS: &[Comparison] = &[
     Comparison {
-        name: "true TTFT (coordinator)",
+        name: TRUE_TTFT,
         seat: Seat::Coordinator,
         reported_ms: |joined| number(joined.decode, attribute::TRUE_TTFT_MS),
         stopwatch_ns: first_token,

@@ -16,6 +16,8 @@ mod tests;
 
 use std::time::Duration;
 
+pub(crate) use latencies::TRUE_TTFT;
+
 use crate::echo::Noise;
 use crate::record::{End, LoadReport, Record};
 use crate::scrape::Delta;
