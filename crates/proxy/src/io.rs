@@ -127,11 +127,18 @@ impl Ahead {
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.ahead.taken < this.ahead.len && this.ahead.take(buf) {
+        let handed = this.ahead.take(buf);
+        if handed && buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        // What was read ahead is joined with what follows it: alone, it would be half a head for hyper to parse in vain.
         let before = buf.filled().len();
-        ready!(this.transport.poll_read(cx, buf))?;
+        match this.transport.poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {}
+            // Anything but more bytes is news for the next read.
+            Poll::Pending | Poll::Ready(Err(_)) if handed => return Poll::Ready(Ok(())),
+            other => return other,
+        }
         let got = buf.filled().len() - before;
         this.traffic.read.fetch_add(got as u64, Ordering::Relaxed);
         Poll::Ready(Ok(()))
