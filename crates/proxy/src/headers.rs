@@ -44,6 +44,14 @@ pub fn accepts_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(header::TE).iter().any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case("trailers")))
 }
 
+/// Whether `Connection` lists `option`.
+pub(crate) fn connection_says(headers: &HeaderMap, option: &str) -> bool {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case(option)))
+}
+
 /// The field names that `Connection` lists. Empty, without an allocation, for the usual `keep-alive` and `close`.
 fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
     headers

@@ -104,11 +104,56 @@ impl Wire {
 }
 
 impl Transport {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::TlsServer(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::TlsClient(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::TlsServer(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::TlsClient(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    pub(crate) fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => poll_gathered(stream, cx, slices),
+            Self::TlsServer(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::TlsClient(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::TlsServer(stream) => stream.is_write_vectored(),
+            Self::TlsClient(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            // Nothing is buffered above the kernel.
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::TlsServer(stream) => Pin::new(stream).poll_flush(cx),
+            Self::TlsClient(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::TlsServer(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::TlsClient(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -148,11 +193,7 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(match &mut this.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Transport::TlsServer(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Transport::TlsClient(stream) => Pin::new(stream).poll_write(cx, bytes),
-        })?;
+        let written = ready!(this.transport.poll_write(cx, bytes))?;
         this.traffic.note_write(written);
         Poll::Ready(Ok(written))
     }
@@ -163,38 +204,21 @@ impl AsyncWrite for Wire {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(match &mut this.transport {
-            Transport::Plain(stream) => poll_gathered(stream, cx, slices),
-            Transport::TlsServer(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Transport::TlsClient(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        })?;
+        let written = ready!(this.transport.poll_write_vectored(cx, slices))?;
         this.traffic.note_write(written);
         Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.transport {
-            Transport::Plain(stream) => stream.is_write_vectored(),
-            Transport::TlsServer(stream) => stream.is_write_vectored(),
-            Transport::TlsClient(stream) => stream.is_write_vectored(),
-        }
+        self.transport.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
-            // Nothing is buffered above the kernel.
-            Transport::Plain(_) => Poll::Ready(Ok(())),
-            Transport::TlsServer(stream) => Pin::new(stream).poll_flush(cx),
-            Transport::TlsClient(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        self.get_mut().transport.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Transport::TlsServer(stream) => Pin::new(stream).poll_shutdown(cx),
-            Transport::TlsClient(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        self.get_mut().transport.poll_shutdown(cx)
     }
 }
 

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Response, Uri, header};
 use parking_lot::Mutex;
@@ -135,7 +136,7 @@ impl Client {
     }
 
     /// Like [`Client::send`]; `prepare` may finish the headers at the moment when the request is handed to an open
-    /// connection (a second time, if a stale connection makes it be sent again).
+    /// connection (a second time, over what it did the first time, if a stale connection makes it be sent again).
     ///
     /// # Errors
     /// As [`Client::send`].
@@ -152,14 +153,14 @@ impl Client {
         if host.key.http2 {
             return Box::pin(h2::send(self, &host, target, request, prepare)).await;
         }
-        let mut request = origin_form(request, target)?;
+        let (mut parts, mut body) = origin_form(request, target)?.into_parts();
         let mut retried_stale = false;
         if let Some(conn) = host.checkout() {
             self.shared.reused.fetch_add(1, Ordering::Relaxed);
-            let spare = replay(&request);
+            let spare = body.replay();
             let attempt = Attempt { host: &host, conn, reused: true, retried_stale };
-            match (self.attempt(attempt, request, &mut prepare).await, spare) {
-                (Err(error), Some(spare)) if error.is_stale() => request = spare,
+            match (self.attempt(attempt, &mut parts, body, &mut prepare).await, spare) {
+                (Err(error), Some(spare)) if error.is_stale() => body = spare,
                 (outcome, _) => return outcome,
             }
             self.shared.stale_retries.fetch_add(1, Ordering::Relaxed);
@@ -169,7 +170,7 @@ impl Client {
         // Opening a connection is rare: its large future lives on the heap rather than in every caller's.
         let conn = Box::pin(self.open(&host)).await?;
         let attempt = Attempt { host: &host, conn, reused: false, retried_stale };
-        self.attempt(attempt, request, &mut prepare).await
+        self.attempt(attempt, &mut parts, body, &mut prepare).await
     }
 
     /// What the client has done so far.
@@ -188,7 +189,8 @@ impl Client {
     async fn attempt<P>(
         &self,
         attempt: Attempt<'_>,
-        mut request: Request<Body>,
+        parts: &mut Parts,
+        body: Body,
         prepare: &mut P,
     ) -> Result<Response<UpstreamBody>, ClientError>
     where
@@ -196,13 +198,12 @@ impl Client {
     {
         let Attempt { host, mut conn, reused, retried_stale } = attempt;
         let sent = clock::now();
-        prepare(request.headers_mut(), sent);
-        let read_before = conn.bytes_read();
-        let outcome = self.in_time(conn.exchange(request)).await;
-        let response = outcome.map_err(|error| error.on(reused, conn.bytes_read() > read_before))?;
+        prepare(&mut parts.headers, sent);
+        let outcome = self.in_time(conn.exchange(parts, body)).await;
+        let response = outcome.map_err(|error| error.on(reused, conn.is_answered()))?;
         let exchange = Exchange { reused, retried_stale, sent };
         self.reap_later();
-        Ok(response.map(|incoming| UpstreamBody::inline(incoming, conn, Arc::clone(host), exchange)))
+        Ok(response.map(|()| UpstreamBody::inline(conn, Arc::clone(host), exchange)))
     }
 
     /// Applies the response time-out, where there is one.
@@ -228,7 +229,7 @@ impl Client {
     /// A fresh HTTP/1.1 connection to `host`.
     async fn open(&self, host: &Host) -> Result<Box<h1::Conn>, ClientError> {
         let transport = self.connect(host).await?;
-        h1::Conn::handshake(transport, self.shared.config.max_header_bytes).await
+        Ok(h1::Conn::new(transport, self.shared.config.max_header_bytes))
     }
 
     /// The pool for `target`, remembered in the target itself by the first client that uses it.
@@ -300,15 +301,6 @@ fn origin_form(mut request: Request<Body>, target: &Target) -> Result<Request<Bo
         request.headers_mut().insert(header::HOST, target.host_header().clone());
     }
     Ok(request)
-}
-
-/// A copy of a request whose body can be sent twice.
-fn replay(request: &Request<Body>) -> Option<Request<Body>> {
-    let mut copy = Request::new(request.body().replay()?);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    Some(copy)
 }
 
 impl std::fmt::Debug for Client {

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use telemetry::clock::Moment;
 
 use super::error::ClientError;
-use super::h1::{self, Driven};
+use super::h1;
 use super::pool::Host;
 
 /// How the exchange that produced a response went.
@@ -27,32 +27,32 @@ pub struct Exchange {
 /// A response body. Reading it to its end gives the connection back to the pool; dropping it earlier closes the connection
 /// (HTTP/1.1) or resets the stream (HTTP/2), which is how an engine learns that nobody waits any more.
 pub struct UpstreamBody {
-    incoming: Incoming,
-    driver: Driver,
+    source: Source,
     exchange: Exchange,
 }
 
-/// Who moves the bytes of a body.
-enum Driver {
-    /// We do, whenever we are polled.
+/// Where a body comes from.
+enum Source {
+    /// Its own connection, moved whenever the body is polled.
     Inline { conn: Box<h1::Conn>, host: Arc<Host> },
-    /// A task of the client does.
-    Shared,
-    /// Nothing is left to move.
+    /// A shared connection, which a task of the client moves.
+    Shared(Incoming),
+    /// Nowhere: all of it has been taken.
     Done,
 }
 
 impl UpstreamBody {
-    pub(super) fn inline(incoming: Incoming, conn: Box<h1::Conn>, host: Arc<Host>, exchange: Exchange) -> Self {
-        let mut body = Self { incoming, driver: Driver::Inline { conn, host }, exchange };
-        if body.incoming.is_end_stream() {
+    pub(super) fn inline(conn: Box<h1::Conn>, host: Arc<Host>, exchange: Exchange) -> Self {
+        let whole = conn.is_end();
+        let mut body = Self { source: Source::Inline { conn, host }, exchange };
+        if whole {
             body.release();
         }
         body
     }
 
     pub(super) fn shared(incoming: Incoming, exchange: Exchange) -> Self {
-        Self { incoming, driver: Driver::Shared, exchange }
+        Self { source: Source::Shared(incoming), exchange }
     }
 
     /// How the exchange went.
@@ -63,42 +63,19 @@ impl UpstreamBody {
 
     /// The body is whole: the connection goes back to its pool, if it can serve again.
     fn release(&mut self) {
-        if let Driver::Inline { mut conn, host } = std::mem::replace(&mut self.driver, Driver::Done)
+        if let Source::Inline { mut conn, host } = std::mem::replace(&mut self.source, Source::Done)
             && conn.is_reusable()
         {
             host.park(conn);
         }
     }
-
-    /// Polls for a frame, moving the connection only when no frame is waiting already.
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Driver::Inline { conn, .. } = &mut self.driver else {
-            return Pin::new(&mut self.incoming).poll_frame(cx);
-        };
-        // Frames come from nowhere but the connection, which has our waker: the channel between needs none.
-        let mut quiet = Context::from_waker(Waker::noop());
-        let waiting = Pin::new(&mut self.incoming).poll_frame(&mut quiet);
-        if waiting.is_ready() {
-            return waiting;
-        }
-        match conn.drive_for(cx, |cx| Pin::new(&mut self.incoming).poll_frame(cx)) {
-            Driven::Yielded(item) => Poll::Ready(item),
-            Driven::Waiting => Poll::Pending,
-            Driven::Over(_) => {
-                // It must not be polled again. What it has read is in the channel, then its end or its error.
-                self.driver = Driver::Done;
-                Pin::new(&mut self.incoming).poll_frame(cx)
-            }
-        }
-    }
 }
 
-/// Data frames of up to this many bytes, tokens that is, leave the connection's read buffer.
+/// Frames of up to this many bytes, tokens that is, are copied out of HTTP/2's read buffer.
 const TOKEN_BYTES: usize = 1024;
 
-/// A copy of a short frame, so that the connection may go on reading into the same buffer. While a slice of that buffer is
-/// alive (queued for the client, say), the next read has to take a fresh buffer of 8 KiB: for every token, and twice the
-/// memory for every stream.
+/// A copy of a short frame. A slice of the connection's read buffer would keep all of the buffer alive, and the connection
+/// from reading into it again.
 fn detached(data: Bytes) -> Bytes {
     if data.len() <= TOKEN_BYTES { Bytes::copy_from_slice(&data) } else { data }
 }
@@ -109,32 +86,47 @@ impl HttpBody for UpstreamBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ClientError>>> {
         let this = self.get_mut();
-        let item = std::task::ready!(this.poll_incoming(cx));
+        let conn = match &mut this.source {
+            Source::Inline { conn, .. } => conn,
+            Source::Shared(incoming) => {
+                let item = ready!(Pin::new(incoming).poll_frame(cx));
+                return Poll::Ready(item.map(|frame| match frame {
+                    Ok(frame) => Ok(frame.map_data(detached)),
+                    Err(error) => Err(ClientError::from_hyper(error, true).on(this.exchange.reused, true)),
+                }));
+            }
+            Source::Done => return Poll::Ready(None),
+        };
+        let item = ready!(conn.poll_frame(cx));
+        let whole = conn.is_end();
         Poll::Ready(match item {
-            Some(Ok(frame)) => {
-                let frame = frame.map_data(detached);
-                if frame.is_trailers() || this.incoming.is_end_stream() {
+            Some(Err(error)) => {
+                this.source = Source::Done;
+                Some(Err(error.on(this.exchange.reused, true)))
+            }
+            item => {
+                if whole {
                     this.release();
                 }
-                Some(Ok(frame))
-            }
-            Some(Err(error)) => {
-                this.driver = Driver::Done;
-                Some(Err(ClientError::from_hyper(error, true).on(this.exchange.reused, true)))
-            }
-            None => {
-                this.release();
-                None
+                item.and_then(Result::ok).map(Ok)
             }
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.source {
+            Source::Inline { conn, .. } => conn.is_end(),
+            Source::Shared(incoming) => incoming.is_end_stream(),
+            Source::Done => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.source {
+            Source::Inline { conn, .. } => conn.size_hint(),
+            Source::Shared(incoming) => incoming.size_hint(),
+            Source::Done => SizeHint::with_exact(0),
+        }
     }
 }
 

@@ -1,121 +1,175 @@
 //! One HTTP/1.1 upstream connection, driven by whoever uses it.
+//!
+//! The protocol is spoken here rather than by hyper's client, for what that client is built around: a task per connection.
+//! Its two halves meet in a channel (10 KiB for its first message), read into a buffer of 8 KiB and write from another, for
+//! as long as the connection is open, and wake each other for every chunk. A proxy holds a thousand connections that say
+//! some hundred bytes now and then. Here a waiting connection is a socket and a few words of state: reads share a buffer per
+//! thread ([`scratch`]), the request leaves from the memory it is in ([`request`]), and one event of the socket is one poll.
 
-use std::future::Future;
+mod chunked;
+mod head;
+mod inbox;
+mod malformed;
+mod request;
+mod scratch;
+#[cfg(test)]
+mod tests;
+
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::io;
+use std::task::{Context, Poll, Waker, ready};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Response};
+use http_body::{Frame, SizeHint};
+use tokio::io::ReadBuf;
 
 use super::error::{ClientError, ErrorKind};
-use crate::Body;
-use crate::io::{Traffic, Transport, Wire};
+use crate::headers::connection_says;
+use crate::io::Transport;
+use crate::{Body, BoxError};
+use head::{HeadReader, Scanned};
+use inbox::{Framing, Inbox, Item};
+use malformed::Malformed;
+use request::{Broken, Upload};
 
-/// Both halves of a hyper connection, kept together. Dropping it closes the socket.
+/// A connection and its exchange in progress, if there is one. Dropping it closes the socket.
 pub(super) struct Conn {
-    sender: http1::SendRequest<Body>,
-    connection: http1::Connection<TokioIo<Wire>, Body>,
-    traffic: Arc<Traffic>,
-    /// The last poll left the caller's waker on the socket.
-    registered: bool,
-    /// The connection is over, and must not be polled again.
-    over: bool,
-}
-
-/// What came of driving a connection.
-pub(super) enum Driven<T> {
-    /// What was waited for.
-    Yielded(T),
-    /// Nothing yet; the caller will be woken.
-    Waiting,
-    /// Nothing, and the connection is over: by itself, or by this error.
-    Over(Option<hyper::Error>),
+    transport: Transport,
+    /// The request, until all of it is sent.
+    upload: Option<Upload>,
+    heads: HeadReader,
+    inbox: Inbox,
+    /// A byte has come in answer to the current request.
+    answered: bool,
+    /// Nothing has happened after which the connection could not serve again.
+    lasting: bool,
 }
 
 impl Conn {
-    /// Sets HTTP/1.1 up on a fresh stream; sends nothing.
-    pub(super) async fn handshake(transport: Transport, max_head: usize) -> Result<Box<Self>, ClientError> {
-        let traffic = Arc::new(Traffic::default());
-        let wire = Wire::new(transport, Arc::clone(&traffic));
-        let (sender, connection) = http1::Builder::new()
-            .max_header_size(max_head)
-            .handshake(TokioIo::new(wire))
-            .await
-            .map_err(|error| ClientError::from_hyper(error, false))?;
-        Ok(Box::new(Self { sender, connection, traffic, registered: false, over: false }))
+    /// HTTP/1.1 on a fresh stream; sends nothing.
+    pub(super) fn new(transport: Transport, max_head: usize) -> Box<Self> {
+        Box::new(Self {
+            transport,
+            upload: None,
+            heads: HeadReader::new(max_head),
+            inbox: Inbox::new(Framing::Length(0)),
+            answered: false,
+            lasting: true,
+        })
     }
 
     /// Whether it is open, idle and can take a request. Looking costs no system call unless the socket has news, and leaves
     /// no task registered on the socket: an idle connection wakes nobody.
     pub(super) fn is_reusable(&mut self) -> bool {
-        self.registered = false;
-        self.poll(&mut Context::from_waker(Waker::noop()));
-        !self.over && self.sender.is_ready()
-    }
-
-    /// Lets the connection read, write and flush; its error, when it ends with one.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Option<hyper::Error> {
-        if self.over {
-            return None;
+        if !self.lasting || self.upload.is_some() || !self.inbox.is_clean() {
+            return false;
         }
-        match Pin::new(&mut self.connection).poll(cx) {
-            Poll::Pending => None,
-            Poll::Ready(outcome) => {
-                self.over = true;
-                outcome.err()
-            }
-        }
-    }
-
-    /// Bytes read since the connection was opened.
-    pub(super) fn bytes_read(&self) -> u64 {
-        self.traffic.read()
-    }
-
-    /// Lets the connection read, write and flush until `product` yields, which only the connection can make it do.
-    ///
-    /// hyper's halves wake each other whenever one takes what the other gave. With both in one task that would be a second
-    /// run of the whole task for every chunk, to find nothing. So a connection that has been woken is first moved with a
-    /// waker that does nothing; only when that yields nothing is the caller's waker left with the socket.
-    pub(super) fn drive_for<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut product: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Driven<T> {
+        let mut byte = [0];
         let mut quiet = Context::from_waker(Waker::noop());
-        let mut error = None;
-        if std::mem::take(&mut self.registered) {
-            error = self.poll(&mut quiet);
-            if let Poll::Ready(item) = product(&mut quiet) {
-                return Driven::Yielded(item);
+        // Its end, an error and bytes that answer nothing are all reasons not to use it.
+        self.transport.poll_read(&mut quiet, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// Whether a byte has come in answer to the current request.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Sends a request and waits for the response head; an answer may come before all of the body is sent.
+    pub(super) async fn exchange(&mut self, parts: &Parts, body: Body) -> Result<Response<()>, ClientError> {
+        self.upload = Some(Upload::new(parts, body));
+        self.heads.expect(parts.method == Method::HEAD);
+        self.answered = false;
+        self.lasting &= !connection_says(&parts.headers, "close");
+        poll_fn(|cx| self.poll_head(cx)).await
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<()>, ClientError>> {
+        self.push_upload(cx)?;
+        loop {
+            let (heads, answered) = (&mut self.heads, &mut self.answered);
+            let read = ready!(scratch::poll_read(&mut self.transport, cx, |bytes| {
+                *answered |= !bytes.is_empty();
+                heads.take(bytes)
+            }));
+            match read {
+                Ok(Scanned::Partial) => {}
+                Ok(Scanned::Whole(head, inbox)) => {
+                    self.inbox = inbox;
+                    self.lasting &= head.keep_alive;
+                    return Poll::Ready(Ok(head.response));
+                }
+                Ok(Scanned::Bad(fault)) => return Poll::Ready(Err(protocol(fault))),
+                Ok(Scanned::Closed) => return Poll::Ready(Err(self.cut_off(None))),
+                Err(error) => return Poll::Ready(Err(self.cut_off(Some(error)))),
             }
-        }
-        error = error.or_else(|| self.poll(cx));
-        self.registered = true;
-        match product(&mut quiet) {
-            Poll::Ready(item) => Driven::Yielded(item),
-            Poll::Pending if self.over => Driven::Over(error),
-            Poll::Pending => Driven::Waiting,
         }
     }
 
-    /// Sends a request and waits for the response head, driving the connection meanwhile.
-    pub(super) async fn exchange(&mut self, request: Request<Body>) -> Result<Response<Incoming>, ClientError> {
-        let read_before = self.bytes_read();
-        let mut response = pin!(self.sender.try_send_request(request));
-        let outcome = poll_fn(|cx| match self.drive_for(cx, |cx| response.as_mut().poll(cx)) {
-            Driven::Yielded(answer) => Poll::Ready(answer.map_err(|refused| Some(refused.into_error()))),
-            Driven::Over(error) => Poll::Ready(Err(error)),
-            Driven::Waiting => Poll::Pending,
-        })
-        .await;
-        outcome.map_err(|error| match error {
-            Some(error) => ClientError::from_hyper(error, self.bytes_read() > read_before),
-            None => ClientError::new(ErrorKind::ClosedBeforeResponse, None),
-        })
+    /// The next frame of the response body; must not be polled again after an error.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ClientError>>> {
+        self.push_upload(cx)?;
+        loop {
+            match self.inbox.next() {
+                Item::Frame(frame) => return Poll::Ready(Some(Ok(frame))),
+                Item::End => return Poll::Ready(None),
+                Item::Bad(fault) => return Poll::Ready(Some(Err(protocol(fault)))),
+                Item::Starved => {}
+            }
+            let inbox = &mut self.inbox;
+            let read = ready!(scratch::poll_read(&mut self.transport, cx, |bytes| {
+                inbox.feed(bytes);
+                !bytes.is_empty()
+            }));
+            match read {
+                Ok(true) => {}
+                Ok(false) if self.inbox.close() => {}
+                Ok(false) => return Poll::Ready(Some(Err(self.cut_off(None)))),
+                Err(error) => return Poll::Ready(Some(Err(self.cut_off(Some(error))))),
+            }
+        }
     }
+
+    /// Whether the response body has been taken whole.
+    pub(super) fn is_end(&self) -> bool {
+        self.inbox.is_end()
+    }
+
+    /// The length of what is left of the response body.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.inbox.size_hint()
+    }
+
+    /// Sends what can be sent of the request. A socket that takes no more is no error yet: an upstream that refuses a body
+    /// answers and closes, and the answer is there to be read.
+    fn push_upload(&mut self, cx: &mut Context<'_>) -> Result<(), ClientError> {
+        let Some(upload) = &mut self.upload else { return Ok(()) };
+        match upload.poll_send(cx, &mut self.transport) {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(Broken::Socket(error))) => {
+                tracing::debug!(%error, "request not sent to its end");
+                self.lasting = false;
+            }
+            Poll::Ready(Err(Broken::Body(error))) => return Err(self.failed(ErrorKind::RequestBody, error)),
+        }
+        self.upload = None;
+        Ok(())
+    }
+
+    /// The stream ended, or failed, where more had to come.
+    fn cut_off(&self, error: Option<io::Error>) -> ClientError {
+        let kind = if self.answered { ErrorKind::ResetMidResponse } else { ErrorKind::ClosedBeforeResponse };
+        ClientError::new(kind, error.map(BoxError::from)).on(false, self.answered)
+    }
+
+    fn failed(&self, kind: ErrorKind, error: BoxError) -> ClientError {
+        ClientError::new(kind, error).on(false, self.answered)
+    }
+}
+
+fn protocol(fault: Malformed) -> ClientError {
+    ClientError::new(ErrorKind::Protocol, BoxError::from(fault)).on(false, true)
 }
