@@ -77,19 +77,20 @@ where
     fn call(&self, mut request: Request<Incoming>) -> Handling<F> {
         let busy = Some(Busy::new(&self.vitals));
         request.extensions_mut().insert(self.info.clone());
-        let handler =
-            catch_unwind(AssertUnwindSafe(|| (self.service)(request))).map_err(|panic| report(panic.as_ref())).ok();
+        let handler = catch_unwind(AssertUnwindSafe(|| Box::pin((self.service)(request))))
+            .map_err(|panic| report(panic.as_ref()))
+            .ok();
         Handling { handler, busy }
     }
 }
 
-pin_project_lite::pin_project! {
-    /// A handler at work. `None` where it panicked.
-    pub(super) struct Handling<F> {
-        #[pin]
-        handler: Option<F>,
-        busy: Option<Busy>,
-    }
+/// A handler at work. `None` where it panicked.
+///
+/// hyper keeps room for this on every connection as long as that is open. A handler is some KiB of state, and gone when the
+/// stream of its answer begins: so it has a box of its own.
+pub(super) struct Handling<F> {
+    handler: Option<Pin<Box<F>>>,
+    busy: Option<Busy>,
 }
 
 impl<F> Future for Handling<F>
@@ -99,15 +100,15 @@ where
     type Output = Result<Response<Counted>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let response = match this.handler.as_mut().as_pin_mut() {
+        let this = self.get_mut();
+        let response = match &mut this.handler {
             None => internal_error(),
-            Some(handler) => match catch_unwind(AssertUnwindSafe(|| handler.poll(cx))) {
+            Some(handler) => match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
                 Ok(polled) => ready!(polled),
                 Err(panic) => {
                     report(panic.as_ref());
                     // What is left of the handler must not be polled again.
-                    this.handler.set(None);
+                    this.handler = None;
                     internal_error()
                 }
             },
