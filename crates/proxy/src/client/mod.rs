@@ -199,7 +199,12 @@ impl Client {
         let Attempt { host, mut conn, reused, retried_stale } = attempt;
         let sent = clock::now();
         prepare(&mut parts.headers, sent);
-        let outcome = self.in_time(conn.exchange(parts, body)).await;
+        conn.begin(parts, body);
+        if !reused {
+            // There is no second try: a request that waits for its answer need not keep its fields.
+            parts.headers = HeaderMap::new();
+        }
+        let outcome = self.in_time(conn.response()).await;
         let response = outcome.map_err(|error| error.on(reused, conn.is_answered()))?;
         let exchange = Exchange { reused, retried_stale, sent };
         self.reap_later();

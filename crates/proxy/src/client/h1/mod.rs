@@ -77,12 +77,16 @@ impl Conn {
         self.answered
     }
 
-    /// Sends a request and waits for the response head; an answer may come before all of the body is sent.
-    pub(super) async fn exchange(&mut self, parts: &Parts, body: Body) -> Result<Response<()>, ClientError> {
+    /// Takes on a request; nothing leaves before [`Conn::response`] is polled.
+    pub(super) fn begin(&mut self, parts: &Parts, body: Body) {
         self.upload = Some(Upload::new(parts, body));
         self.heads.expect(parts.method == Method::HEAD);
         self.answered = false;
         self.lasting &= !connection_says(&parts.headers, "close");
+    }
+
+    /// Sends the request and waits for the response head; an answer may come before all of the body is sent.
+    pub(super) async fn response(&mut self) -> Result<Response<()>, ClientError> {
         poll_fn(|cx| self.poll_head(cx)).await
     }
 
