@@ -10,7 +10,7 @@ use crate::verdict::{EngineClaim, LatencyCheck, Verdict};
 ///
 /// # Errors
 /// When `to` does not take it.
-pub fn write(verdicts: &[Verdict], to: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn write(verdicts: &[Verdict], to: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new([
         "TTFT [ms], p50",
         "client's stopwatch",
