@@ -104,8 +104,6 @@ pub(crate) mod gateway {
         latency!("candor.gateway.", "ttft.upstream"),
     ];
     pub(crate) const EVENT_FIRST_TOKEN: &str = "first_token";
-    pub(crate) const EVENT_RETRY: &str = "retry";
-    pub(crate) const EVENT_CAUSE: &str = "cause";
 }
 
 /// vLLM's `llm_request`; latencies are doubles in seconds, as vLLM has them.

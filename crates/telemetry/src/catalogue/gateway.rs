@@ -17,7 +17,6 @@ const TOKENS: &[f64] =
 const E2E_S: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 180.0, 240.0, 300.0];
 const TTFT_MS: &[f64] =
     &[10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0, 20000.0, 30000.0, 60000.0];
-const QUEUE_MS: &[f64] = &[1.0, 5.0, 10.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
 
 const fn counter(name: &'static str, help: &'static str) -> Metric {
     Metric::new(Component::Gateway, Kind::Counter, name, help).labels(&[MODEL])
@@ -35,10 +34,6 @@ pub(crate) static REQUEST_TOTAL: Metric =
     counter("request_total", "Requests that reached a handler, by HTTP status; 499 where the client left.")
         .labels(&[MODEL, STATUS])
         .observed("once per request, when it ends");
-pub(crate) static RETRY_TOTAL: Metric =
-    counter("request_retry_total", "Attempts that were repeated, by the status that caused it or network_error.")
-        .labels(&[MODEL, STATUS])
-        .observed("each retry");
 pub(crate) static OUTCOME_TOTAL: Metric =
     counter("request_outcome_total", "Requests by how they ended and in which stage; stage is none when completed.")
         .labels(&[MODEL, OUTCOME, STAGE])
@@ -81,9 +76,6 @@ pub(crate) static ITL_MILLISECONDS: Metric = histogram(
     "Inter-token latency; the gap before a chunk is spread over the tokens it carries.",
 )
 .observed("per token after the first chunk");
-pub(crate) static QUEUE_MILLISECONDS: Metric =
-    histogram("request_queue_duration_milliseconds", Unit::Milliseconds, QUEUE_MS, "Time in the admission queue.")
-        .observed("when a request leaves the queue");
 pub(crate) static SCHEDULE_MILLISECONDS: Metric = histogram(
     "request_schedule_duration_milliseconds",
     Unit::Milliseconds,
@@ -119,7 +111,6 @@ pub(crate) static CURRENT: Metric = gauge("gateway_current_requests", "Requests 
 
 pub(super) static ALL: &[&Metric] = &[
     &REQUEST_TOTAL,
-    &RETRY_TOTAL,
     &OUTCOME_TOTAL,
     &INPUT_TOKENS_TOTAL,
     &OUTPUT_TOKENS_TOTAL,
@@ -129,7 +120,6 @@ pub(super) static ALL: &[&Metric] = &[
     &TTFT_MILLISECONDS,
     &TPOT_MILLISECONDS,
     &ITL_MILLISECONDS,
-    &QUEUE_MILLISECONDS,
     &SCHEDULE_MILLISECONDS,
     &PREPROCESS_MILLISECONDS,
     &POSTPROCESS_MILLISECONDS,

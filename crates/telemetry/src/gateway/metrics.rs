@@ -27,7 +27,6 @@ pub(super) struct OfModel {
     name: Box<str>,
     requests: Family<Counter, 2>,
     outcomes: Family<Counter, 3>,
-    retries: Family<Counter, 2>,
     ok: Counter,
     completed: Counter,
     pub(super) input_total: Counter,
@@ -38,7 +37,6 @@ pub(super) struct OfModel {
     pub(super) ttft: Histogram,
     pub(super) tpot: Histogram,
     pub(super) itl: Histogram,
-    pub(super) queue: Histogram,
     pub(super) schedule: Histogram,
     pub(super) preprocess: Histogram,
     pub(super) postprocess: Histogram,
@@ -85,7 +83,6 @@ impl OfModel {
             completed: outcomes.with([model, "completed", "none"]),
             requests,
             outcomes,
-            retries: registry.counter(&catalogue::RETRY_TOTAL),
             input_total: counter(&catalogue::INPUT_TOKENS_TOTAL),
             output_total: counter(&catalogue::OUTPUT_TOKENS_TOTAL),
             input: histogram(&catalogue::INPUT_TOKENS),
@@ -94,7 +91,6 @@ impl OfModel {
             ttft: histogram(&catalogue::TTFT_MILLISECONDS),
             tpot: histogram(&catalogue::TPOT_MILLISECONDS),
             itl: histogram(&catalogue::ITL_MILLISECONDS),
-            queue: histogram(&catalogue::QUEUE_MILLISECONDS),
             schedule: histogram(&catalogue::SCHEDULE_MILLISECONDS),
             preprocess: histogram(&catalogue::PREPROCESS_MILLISECONDS),
             postprocess: histogram(&catalogue::POSTPROCESS_MILLISECONDS),
@@ -111,9 +107,5 @@ impl OfModel {
             Outcome::Completed => self.completed.inc(),
             _ => self.outcomes.with([&self.name, outcome.as_str(), stage]).inc(),
         }
-    }
-
-    pub(super) fn retried(&self, cause: &str) {
-        self.retries.with([&self.name, cause]).inc();
     }
 }

@@ -1,6 +1,5 @@
 //! One request's events.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use crate::itl::GapBuffer;
 use crate::metrics::Exemplar;
 use crate::outcome::{Blame, Outcome, Stage};
 use crate::server_timing::ServerTiming;
-use crate::span::{SpanEvent, Started, Value};
+use crate::span::Started;
 use crate::timeline::{GatewayPoints, TtftParts, UpstreamParts};
 use crate::trace::{TraceContext, TraceId};
 
@@ -47,7 +46,6 @@ pub(super) struct State {
     pub(super) postprocess: u64,
     pub(super) prefill_target: Option<Box<str>>,
     pub(super) decode_target: Option<Box<str>>,
-    pub(super) events: Vec<SpanEvent>,
 }
 
 /// The engine's count of tokens.
@@ -79,7 +77,6 @@ impl Request {
             postprocess: 0,
             prefill_target: None,
             decode_target: None,
-            events: Vec::new(),
         };
         let gaps = GapBuffer::new();
         Self {
@@ -136,9 +133,6 @@ impl Request {
     /// The request has left the admission queue.
     pub fn dequeued(&mut self, now: Moment) {
         self.state.points.dequeued = Some(now);
-        if let Some(queue) = self.state.points.queue() {
-            self.model.queue.observe(queue);
-        }
     }
 
     /// A placement is in hand. When an attempt fails and another placement is made, the last one counts.
@@ -158,15 +152,6 @@ impl Request {
         self.state.points.dispatched = Some(now);
         self.no_longer_pending();
         self.span.context.clone()
-    }
-
-    /// An attempt failed and another is made; `cause` is the status or `network_error`.
-    pub fn retry(&mut self, now: Moment, cause: impl Into<Cow<'static, str>>) {
-        let cause = cause.into();
-        self.model.retried(&cause);
-        if self.span.is_recorded() {
-            self.state.events.push(span::retry_event(now, Value::Str(cause)));
-        }
     }
 
     /// A chunk with `n` tokens has been handed to the client's connection. For requests that do not stream nothing is

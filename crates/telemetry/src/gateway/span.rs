@@ -6,7 +6,7 @@ use crate::attributes::{
 };
 use crate::clock::Moment;
 use crate::outcome::Outcome;
-use crate::span::{SpanEvent, SpanKind, SpanRecord, Value};
+use crate::span::{SpanEvent, SpanKind, SpanRecord};
 use crate::timeline::TtftParts;
 
 /// The span of a request that has ended.
@@ -28,7 +28,6 @@ pub(super) fn assemble(request: &Request, parts: Option<&TtftParts>, outcome: &O
     }
     latencies(&mut span, request, parts);
     ending(&mut span, request, outcome, status);
-    span.events.clone_from(&state.events);
     let first_token = |at: Moment| SpanEvent { name: keys::EVENT_FIRST_TOKEN, at, attributes: Vec::new() };
     span.events.extend(points.first_token.map(first_token));
     span
@@ -56,9 +55,4 @@ fn ending(span: &mut SpanRecord, request: &Request, outcome: &Outcome, status: u
         span.set(keys::ERROR, reason.clone());
     }
     span.set_outcome(outcome);
-}
-
-/// The event of an attempt that is repeated.
-pub(super) fn retry_event(at: Moment, cause: Value) -> SpanEvent {
-    SpanEvent { name: keys::EVENT_RETRY, at, attributes: vec![(keys::EVENT_CAUSE, cause)] }
 }

@@ -131,3 +131,37 @@ async fn a_request_that_does_not_stream_has_no_ttft() {
     assert_eq!(scrape.histogram("request_ttft_milliseconds", &[]).unwrap().count, 0.0);
     assert_eq!(scrape.histogram("request_e2e_latency_seconds", &[]).unwrap().count, 1.0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn exemplars_name_the_traces_that_were_exported() {
+    let (telemetry, gateway, spans) = set_up();
+    let start = now();
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    for (ttft, end) in [(15, 1500), (65, 95)] {
+        let mut request = begin(&gateway, at(0));
+        request.model("m");
+        request.streaming(true);
+        request.tokens(at(ttft), 1);
+        request.tokens(at(end), 1);
+        request.finish(at(end), Outcome::Completed, 200);
+    }
+    let (kind, body) = telemetry.metrics_response(Some("application/openmetrics-text;version=1.0.0"));
+    assert!(kind.starts_with("application/openmetrics-text"));
+    let scrape = parse(std::str::from_utf8(&body).unwrap()).unwrap();
+    let completed = [("model", "m"), ("outcome", "completed"), ("stage", "none")];
+    assert_eq!(scrape.value("request_outcome_total", &completed), Some(2.0));
+    telemetry.shutdown().await;
+    let spans = spans.take();
+    let [slow, fast] = [0, 1].map(|at| Some(spans[at].context.trace_id));
+    for (name, le, trace_id) in [
+        ("request_ttft_milliseconds_bucket", "20.0", slow),
+        ("request_ttft_milliseconds_bucket", "100.0", fast),
+        ("request_e2e_latency_seconds_bucket", "2.0", slow),
+        ("request_e2e_latency_seconds_bucket", "0.1", fast),
+        ("request_tpot_milliseconds_bucket", "30.0", fast),
+    ] {
+        let found: Vec<_> =
+            scrape.matching(name, &[("model", "m"), ("le", le)]).map(|bucket| bucket.exemplar).collect();
+        assert_eq!(found, [trace_id], "{name} {le}");
+    }
+}

@@ -14,14 +14,14 @@ fn scrape(registry: &Registry, format: Format) -> Scrape {
 #[test]
 fn a_histogram_is_consistent_and_cumulative() {
     let registry = Registry::new();
-    let histogram = registry.histogram(&gateway::QUEUE_MILLISECONDS).with(["m"]);
-    for nanos in [1_000_000, 1_000_001, 7_500_000_000] {
+    let histogram = registry.histogram(&gateway::PREPROCESS_MILLISECONDS).with(["m"]);
+    for nanos in [100_000, 100_001, 7_500_000_000] {
         histogram.observe(nanos);
     }
-    let got = scrape(&registry, Format::Text).histogram("request_queue_duration_milliseconds", &[]).unwrap();
-    assert_eq!((got.count, got.sum), (3.0, 7_502.000_001));
-    assert_eq!(got.buckets[0], (1.0, 1.0), "a bound belongs to its bucket");
-    assert_eq!(got.buckets[1], (5.0, 2.0));
+    let got = scrape(&registry, Format::Text).histogram("request_preprocess_duration_milliseconds", &[]).unwrap();
+    assert_eq!((got.count, got.sum), (3.0, 7_500.200_001));
+    assert_eq!(got.buckets[0], (0.1, 1.0), "a bound belongs to its bucket");
+    assert_eq!(got.buckets[1], (0.2, 2.0));
     assert_eq!(got.buckets.last(), Some(&(f64::INFINITY, 3.0)));
 }
 
