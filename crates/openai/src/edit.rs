@@ -208,9 +208,11 @@ impl Change<'_> {
             Base::Raw(raw) => Some(raw.as_ref()),
             Base::Absent => None,
         };
+        if let Some(raw) = base.filter(|_| self.inside.0.is_empty()) {
+            return out.extend_from_slice(raw);
+        }
         let object = base.and_then(|raw| Some((raw, Object::scan(raw, usize::MAX).ok()?)));
         match (base, object) {
-            (Some(raw), _) if self.inside.0.is_empty() => out.extend_from_slice(raw),
             (_, Some((raw, object))) => self.inside.render(raw, &object, out),
             (Some(raw), None) if !self.inside.create() => out.extend_from_slice(raw),
             _ => self.inside.render_created(out),

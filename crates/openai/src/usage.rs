@@ -37,6 +37,11 @@ impl Usage {
         walked.ok().and(usage)
     }
 
+    /// Reads the value of a `usage` member that has been found already; `None` where it is no object.
+    pub fn from_member(raw: &[u8]) -> Option<Self> {
+        Self::read(&mut Cursor::new(raw)).ok().flatten()
+    }
+
     /// Passes over a value of a `usage` member; `None` where it is no object.
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<Option<Self>, Fault> {
         if cursor.peek() != Some(b'{') {

@@ -4,8 +4,10 @@
 //! same goes for SGLang's `bootstrap_*` and for the encoder's `ec_transfer_params`. vLLM also takes the first from its
 //! side doors for engine arguments: `vllm_xargs`, and `sampling_params.extra_args` of the token-in API.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
-use memchr::memmem;
+use memchr::{memchr, memmem};
 use openai::{Body, Edit};
 
 /// Top-level members that name hosts.
@@ -28,8 +30,9 @@ const NESTED: [&str; 2] = ["kv_transfer_params", "ec_transfer_params"];
 /// UTF-16 and UTF-32, where an ASCII character always has a zero byte beside it.
 #[must_use]
 pub fn suspicious(body: &[u8]) -> bool {
-    const SIGNS: [&[u8]; 4] = [b"_transfer_params", b"bootstrap_", b"\\u00", b"\0"];
-    SIGNS.iter().any(|sign| memmem::find(body, sign).is_some())
+    static SIGNS: LazyLock<[memmem::Finder<'static>; 3]> =
+        LazyLock::new(|| ["_transfer_params", "bootstrap_", "\\u00"].map(memmem::Finder::new));
+    memchr(0, body).is_some() || SIGNS.iter().any(|sign| sign.find(body).is_some())
 }
 
 /// The client's bytes without the members that name hosts; the very same bytes where there are none.

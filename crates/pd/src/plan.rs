@@ -159,7 +159,7 @@ impl Serial<'_> {
         let params = response.get("kv_transfer_params").filter(|raw| *raw != b"null");
         Ok(Handover {
             params: params.map(|raw| response.bytes().slice_ref(raw)),
-            cached_tokens: Usage::from_response(response.bytes()).and_then(|usage| usage.cached_tokens),
+            cached_tokens: response.get("usage").and_then(Usage::from_member).and_then(|usage| usage.cached_tokens),
         })
     }
 

@@ -40,13 +40,16 @@ impl Member {
     }
 }
 
+/// Room for the members of most requests and responses, so that the index is allocated once.
+const USUAL_MEMBERS: usize = 8;
+
 impl Object {
     /// Indexes the object that `bytes` consist of, white space around it aside, and proves all of it.
     pub(crate) fn scan(bytes: &[u8], max_members: usize) -> Result<Self, Fault> {
         let mut cursor = Cursor::new(bytes);
         cursor.skip_space();
         let open = cursor.at() + 1;
-        let mut members: Vec<Member> = Vec::new();
+        let mut members: Vec<Member> = Vec::with_capacity(USUAL_MEMBERS);
         cursor.object(|key, cursor| {
             if members.len() == max_members {
                 return cursor.fault("too many members");
