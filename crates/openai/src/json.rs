@@ -89,6 +89,12 @@ impl<'a> Cursor<'a> {
         Self { bytes, at: 0, depth: 0 }
     }
 
+    /// A cursor within an object that no other encloses, at `at`, where a member begins. Whoever says so has walked there
+    /// before.
+    pub(crate) fn at_member(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at, depth: 1 }
+    }
+
     /// Offset of the next byte.
     pub(crate) fn at(&self) -> usize {
         self.at
@@ -121,11 +127,17 @@ impl<'a> Cursor<'a> {
 
     /// Walks an object; `visit` is called on the first byte of each value and must pass over that value.
     #[inline]
-    pub(crate) fn object(&mut self, mut visit: impl FnMut(Text<'a>, &mut Self) -> Step) -> Step {
+    pub(crate) fn object(&mut self, visit: impl FnMut(Text<'a>, &mut Self) -> Step) -> Step {
         self.open(b'{', "expected an object")?;
         if self.eat(b'}') {
             return self.close();
         }
+        self.members(visit)
+    }
+
+    /// Walks the rest of an object, from the first byte of a member (or the space before it) to its end.
+    #[inline]
+    pub(crate) fn members(&mut self, mut visit: impl FnMut(Text<'a>, &mut Self) -> Step) -> Step {
         loop {
             self.skip_space();
             let key = self.string_or("expected a member name")?;

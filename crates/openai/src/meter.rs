@@ -22,7 +22,7 @@ mod found;
 #[cfg(test)]
 mod tests;
 
-use found::Found;
+use found::{Found, Opening};
 
 /// What one event carries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -117,6 +117,7 @@ pub struct TokenMeter {
     silent: bool,
     /// Usage that an earlier event of a typed stream reported.
     earlier: Usage,
+    opening: Opening,
 }
 
 impl TokenMeter {
@@ -130,7 +131,7 @@ impl TokenMeter {
         if data == b"[DONE]" {
             return Chunk { done: true, ..Chunk::default() };
         }
-        match Found::read(data) {
+        match Found::read(data, &mut self.opening) {
             Ok(found) => self.judge(&found),
             Err(_) => Chunk { malformed: true, ..Chunk::default() },
         }

@@ -6,8 +6,32 @@ use crate::json::{Cursor, Fault};
 
 type Step = Result<(), Fault>;
 
-/// What a chunk says, summed over its choices.
+/// How the chunks of one stream open: the members before `choices`, which say nothing of tokens.
+///
+/// Engines repeat `id`, `object`, `created` and `model` byte by byte on every chunk, and they are the larger part of it.
+/// A walk depends on nothing but the bytes, so one that begins with the same bytes is in the same state after them.
 #[derive(Debug, Default)]
+pub(super) struct Opening(Vec<u8>);
+
+impl Opening {
+    /// Longer ones are walked every time: thousands of streams live side by side.
+    const LONGEST: usize = 512;
+
+    /// Where the member `choices` begins in `data`, if it opens as the last chunk did.
+    fn of(&self, data: &[u8]) -> Option<usize> {
+        (!self.0.is_empty() && data.starts_with(&self.0)).then_some(self.0.len())
+    }
+
+    fn remember(&mut self, bytes: &[u8]) {
+        self.0.clear();
+        if bytes.len() <= Self::LONGEST {
+            self.0.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// What a chunk says, summed over its choices.
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Found {
     /// Whether there is a list of choices, and how many are in it.
     pub(super) has_choices: bool,
@@ -27,7 +51,7 @@ pub(super) struct Found {
 }
 
 /// What an event says whose kind is in its `type` member: Anthropic's and the Responses API.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Typed {
     /// There is such a member.
     pub(super) named: bool,
@@ -46,15 +70,37 @@ pub(super) struct Typed {
 }
 
 impl Found {
-    /// Walks `data`.
-    pub(super) fn read(data: &[u8]) -> Result<Self, Fault> {
+    /// Walks `data`. What `opening` has seen before is not walked again.
+    pub(super) fn read(data: &[u8], opening: &mut Opening) -> Result<Self, Fault> {
         let mut found = Self::default();
-        let mut cursor = Cursor::new(data);
-        cursor.skip_space();
-        cursor.object(|key, cursor| found.member(key.raw(), cursor))?;
+        let mut cursor = match opening.of(data) {
+            Some(known) => {
+                let mut cursor = Cursor::at_member(data, known);
+                cursor.members(|key, cursor| found.member(key.raw(), cursor))?;
+                cursor
+            }
+            None => found.read_whole(data, opening)?,
+        };
         cursor.end()?;
         found.typed.bearing = found.typed.is_delta && found.typed.delta;
         Ok(found)
+    }
+
+    /// Walks `data` from its first byte, and remembers how it opens.
+    fn read_whole<'a>(&mut self, data: &'a [u8], opening: &mut Opening) -> Result<Cursor<'a>, Fault> {
+        let mut cursor = Cursor::new(data);
+        let (mut members, mut known) = (0, 0);
+        cursor.skip_space();
+        cursor.object(|key, cursor| {
+            // After at least one member, and so after a comma: there another member must follow.
+            if key.raw() == b"choices" && members > 0 && *self == Self::default() {
+                known = key.range().start - 1;
+            }
+            members += 1;
+            self.member(key.raw(), cursor)
+        })?;
+        opening.remember(&data[..known]);
+        Ok(cursor)
     }
 
     fn member(&mut self, key: &[u8], cursor: &mut Cursor<'_>) -> Step {

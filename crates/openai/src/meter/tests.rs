@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::sse::Scanner;
 
@@ -148,4 +150,33 @@ fn responses_events_are_read_by_their_type() {
     assert_eq!(chunks.iter().map(|chunk| chunk.tokens).collect::<Vec<_>>(), [0, 1, 0, 1, 0, 0]);
     assert_eq!(chunks[5].usage, Some(Usage { prompt_tokens: 3, completion_tokens: 2, cached_tokens: Some(1) }));
     assert!(chunks[5].done);
+}
+
+proptest! {
+    /// However chunks of a stream open, alike or not, legal or not, what was learnt of one opening changes no other's count.
+    #[test]
+    fn a_known_opening_changes_nothing(
+        chunks in prop::collection::vec(
+            (
+                prop::sample::select(vec![
+                    "", " ", r#""id":"a","#, r#""id":"a","created":1,"#, r#""id":"b","created":1, "#, r#""id":"a","#,
+                    r#""usage":{"completion_tokens":1},"#, r#""choices":[],"#, r#""error":null,"#, r#""error":1,"#, r#""id":,"#,
+                ]),
+                prop::sample::select(vec![
+                    r#""choices":[{"delta":{"content":"x"}}]}"#, r#""choices":[{"text":"","token_ids":[1,2]}]}"#,
+                    r#""choices":[],"usage":{"completion_tokens":3}}"#, r#""choices":[{"text":"x"}]"#, "}", "",
+                    r#""choices":[{"text":"x"}]} x"#,
+                ]),
+            ),
+            0..8,
+        ),
+    ) {
+        let mut meter = TokenMeter::new();
+        let mut forgetful = TokenMeter::new();
+        for (head, rest) in chunks {
+            let data = format!("{{{head}{rest}");
+            forgetful.opening = Opening::default();
+            prop_assert_eq!(meter.feed(data.as_bytes()), forgetful.feed(data.as_bytes()), "{}", data);
+        }
+    }
 }
