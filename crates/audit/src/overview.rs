@@ -13,14 +13,14 @@ use crate::verdict::{EngineClaim, LatencyCheck, Verdict};
 pub(crate) fn write(verdicts: &[Verdict], to: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new([
         "TTFT [ms], p50",
-        "client's stopwatch",
-        "Candor's true TTFT",
+        "stopwatch",
+        "Candor",
         "|diff| p50",
         "< bound",
         "|diff| p99",
         "< bound",
-        "prefill engines claim",
-        "decode engines claim",
+        "prefill says",
+        "decode says",
         "requests",
         "failed",
         "",
