@@ -20,7 +20,8 @@ use crate::trace::{TraceContext, TraceId};
 pub struct Request {
     shared: Arc<Shared>,
     pub(super) span: Started,
-    pub(super) state: State,
+    /// On the heap: a request moves from future to future, and into its response's body at last.
+    pub(super) state: Box<State>,
     settled: bool,
 }
 
@@ -65,7 +66,7 @@ impl Request {
             origin_elapsed: nanos(origin.elapsed),
             ..CoordinatorPoints::default()
         };
-        let state = State {
+        let state = Box::new(State {
             api,
             path: begin.path.into(),
             connector: begin.connector,
@@ -81,7 +82,7 @@ impl Request {
             reason: None,
             denied: None,
             decided: false,
-        };
+        });
         Self { shared, span, state, settled: false }
     }
 

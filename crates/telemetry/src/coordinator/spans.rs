@@ -111,8 +111,12 @@ fn common(span: &mut SpanRecord, state: &State) {
     span.set(pd::USED, state.legs != Legs::DecodeOnly);
 }
 
+/// How many attributes [`summary`] and [`ending`] set at most.
+const SUMMARY: usize = 28;
+
 /// The numbers of `design/latency.md`; absent where not measured.
 fn summary(span: &mut SpanRecord, state: &State, numbers: &CoordinatorNumbers) {
+    span.attributes.reserve(SUMMARY);
     span.set(pd::TTFT_ORIGIN, state.origin.as_str());
     let told = state.origin != super::TtftOrigin::Coordinator;
     span.set_latency(pd::GATEWAY_MS, told.then_some(numbers.gateway));

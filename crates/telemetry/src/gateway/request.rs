@@ -24,8 +24,8 @@ pub struct Request {
     shared: Arc<Shared>,
     model: Arc<OfModel>,
     pub(super) span: Started,
-    pub(super) state: State,
-    gaps: GapBuffer,
+    /// On the heap: a request moves from future to future, and into its response's body at last.
+    pub(super) state: Box<State>,
     /// Tokens seen since the last flush, and altogether.
     unflushed_tokens: u64,
     counted_tokens: u64,
@@ -46,6 +46,7 @@ pub(super) struct State {
     pub(super) postprocess: u64,
     pub(super) prefill_target: Option<Box<str>>,
     pub(super) decode_target: Option<Box<str>>,
+    gaps: GapBuffer,
 }
 
 /// The engine's count of tokens.
@@ -65,7 +66,7 @@ impl Request {
         let model = shared.metrics.unknown();
         shared.metrics.current.fetch_add(1, Ordering::Relaxed);
         shared.metrics.pending.fetch_add(1, Ordering::Relaxed);
-        let state = State {
+        let state = Box::new(State {
             api: begin.api,
             path: begin.path.into(),
             request_id: begin.request_id.into(),
@@ -77,19 +78,9 @@ impl Request {
             postprocess: 0,
             prefill_target: None,
             decode_target: None,
-        };
-        let gaps = GapBuffer::new();
-        Self {
-            shared,
-            model,
-            span,
-            state,
-            gaps,
-            unflushed_tokens: 0,
-            counted_tokens: 0,
-            is_pending: true,
-            settled: false,
-        }
+            gaps: GapBuffer::new(),
+        });
+        Self { shared, model, span, state, unflushed_tokens: 0, counted_tokens: 0, is_pending: true, settled: false }
     }
 
     /// The trace this request belongs to, for logs and error bodies.
@@ -167,7 +158,7 @@ impl Request {
             self.model.ttft.observe_with(now.nanos_since(points.received), self.span.exemplar(now));
         }
         self.unflushed_tokens += u64::from(n);
-        if self.gaps.push(now, n) {
+        if self.state.gaps.push(now, n) {
             self.flush();
         }
     }
@@ -249,7 +240,7 @@ impl Request {
     }
 
     fn flush(&mut self) {
-        self.gaps.flush(&self.model.itl);
+        self.state.gaps.flush(&self.model.itl);
         let tokens = std::mem::take(&mut self.unflushed_tokens);
         self.counted_tokens += tokens;
         self.model.output_total.add(tokens);

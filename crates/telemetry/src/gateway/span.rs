@@ -7,7 +7,7 @@ use crate::attributes::{
 use crate::clock::Moment;
 use crate::outcome::Outcome;
 use crate::span::{SpanEvent, SpanKind, SpanRecord};
-use crate::timeline::TtftParts;
+use crate::timeline::{Component, TtftParts};
 
 /// The span of a request that has ended.
 pub(super) fn assemble(request: &Request, parts: Option<&TtftParts>, outcome: &Outcome, status: u16) -> SpanRecord {
@@ -33,7 +33,11 @@ pub(super) fn assemble(request: &Request, parts: Option<&TtftParts>, outcome: &O
     span
 }
 
+/// How many attributes [`latencies`] and [`ending`] set at most, each latency counted twice.
+const LATENCIES: usize = 2 * (4 + Component::ALL.len()) + 5;
+
 fn latencies(span: &mut SpanRecord, request: &Request, parts: Option<&TtftParts>) {
+    span.attributes.reserve(LATENCIES);
     let (state, points) = (&request.state, &request.state.points);
     span.set_latency(keys::TTFT, points.ttft());
     span.set_latency(keys::E2E, points.e2e());

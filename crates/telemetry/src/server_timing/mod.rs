@@ -3,7 +3,7 @@
 //! Only durations travel, so no clock has to agree with another. Written and read in this one place. On the wire a
 //! duration is in milliseconds with three decimals, as the specification's unit and browsers' precision want it.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName};
 
@@ -36,25 +36,25 @@ pub struct ServerTiming {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
-    name: String,
+    name: Cow<'static, str>,
     nanos: Option<u64>,
-    description: Option<String>,
+    description: Option<Cow<'static, str>>,
 }
 
 impl ServerTiming {
     /// Adds a duration in nanoseconds; nothing where it could not be measured.
     #[must_use]
-    pub fn with(mut self, name: &str, nanos: Option<u64>) -> Self {
+    pub fn with(mut self, name: &'static str, nanos: Option<u64>) -> Self {
         if nanos.is_some() {
-            self.entries.push(Entry { name: name.to_owned(), nanos, description: None });
+            self.entries.push(Entry { name: name.into(), nanos, description: None });
         }
         self
     }
 
     /// Adds a description. It must consist of token characters, as all of ours do.
     #[must_use]
-    pub fn describe(mut self, name: &str, description: &str) -> Self {
-        self.entries.push(Entry { name: name.to_owned(), nanos: None, description: Some(description.to_owned()) });
+    pub fn describe(mut self, name: &'static str, description: &'static str) -> Self {
+        self.entries.push(Entry { name: name.into(), nanos: None, description: Some(description.into()) });
         self
     }
 
@@ -105,26 +105,46 @@ impl ServerTiming {
             }
             text.push_str(&entry.name);
             if let Some(description) = &entry.description {
-                let _ = write!(text, ";desc={description}");
+                text.push_str(";desc=");
+                text.push_str(description);
             }
             if let Some(nanos) = entry.nanos {
-                let micros = nanos.saturating_add(500) / 1000;
-                let _ = write!(text, ";dur={}.{:03}", micros / 1000, micros % 1000);
+                text.push_str(";dur=");
+                push_millis(&mut text, nanos.saturating_add(500) / 1000);
             }
         }
         text
     }
 }
 
+/// Appends microseconds as milliseconds with three decimals. A response has several of them, so not by way of the formatter.
+fn push_millis(text: &mut String, micros: u64) {
+    let mut digits = [b'0'; 24];
+    let (mut at, mut rest) = (digits.len(), micros);
+    for place in 0.. {
+        if place == 3 {
+            at -= 1;
+            digits[at] = b'.';
+        }
+        if place > 3 && rest == 0 {
+            break;
+        }
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    text.extend(digits[at..].iter().copied().map(char::from));
+}
+
 fn entry(text: &str) -> Option<Entry> {
     let mut parts = split_outside_quotes(text, ';').map(str::trim);
     let name = parts.next().filter(|name| !name.is_empty() && !name.contains([' ', '"', '=']))?;
-    let mut entry = Entry { name: name.to_owned(), nanos: None, description: None };
+    let mut entry = Entry { name: Cow::Owned(name.to_owned()), nanos: None, description: None };
     for (key, value) in parts.filter_map(|part| part.split_once('=')) {
         let value = value.trim().trim_matches('"');
         match key.trim() {
             "dur" if entry.nanos.is_none() => entry.nanos = duration(value),
-            "desc" if entry.description.is_none() => entry.description = Some(value.to_owned()),
+            "desc" if entry.description.is_none() => entry.description = Some(Cow::Owned(value.to_owned())),
             _ => {}
         }
     }

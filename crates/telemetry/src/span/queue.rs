@@ -48,7 +48,12 @@ impl SpanQueue {
     /// The oldest spans, at most a batch.
     pub(crate) fn take_batch(&self) -> Vec<SpanRecord> {
         let mut spans = self.spans.lock();
-        let rest = if spans.len() > self.batch { spans.split_off(self.batch) } else { Vec::new() };
+        let rest = match spans.len() {
+            more if more > self.batch => spans.split_off(self.batch),
+            // The next batch will be full too: room for it at once, rather than by doubling under the lock.
+            full if full == self.batch => Vec::with_capacity(self.batch),
+            _ => Vec::new(),
+        };
         std::mem::replace(&mut *spans, rest)
     }
 

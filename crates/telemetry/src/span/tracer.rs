@@ -8,6 +8,9 @@ use crate::metrics::Exemplar;
 use crate::sampling::{Decider, Strategies};
 use crate::trace::{SpanId, TraceContext};
 
+/// Room for the attributes of most spans; the one that carries a request's numbers makes more.
+const USUAL_ATTRIBUTES: usize = 16;
+
 /// Starts spans and takes finished ones. Cheap to clone.
 #[derive(Clone)]
 pub struct Tracer {
@@ -107,7 +110,7 @@ impl Started {
             kind,
             start,
             end: end.max(start),
-            attributes: Vec::with_capacity(32),
+            attributes: Vec::with_capacity(USUAL_ATTRIBUTES),
             events: Vec::new(),
             status: Status::Unset,
         }
