@@ -32,10 +32,23 @@ pub(crate) enum Rule {
     RatioAtMost(f64),
     /// The median of subject - yardstick is at most this, in the metric's unit.
     ExcessAtMost(f64),
+    /// Likewise, after something that the subject does and the yardstick does not has been taken off as well.
+    ExcessBeside(f64, Aside),
     /// Every sample is at most this, in the metric's unit.
     AtMost(f64),
     /// The median sample is at most this, in the metric's unit.
     MedianAtMost(f64),
+}
+
+/// Work of a subject that the yardstick has no counterpart of, as it was measured in the same pass.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Aside {
+    /// What it is, in words for the table.
+    pub(crate) what: &'static str,
+    /// Who was measured doing just that.
+    pub(crate) subject: &'static str,
+    /// By which metric; its unit is the bar's.
+    pub(crate) metric: Metric,
 }
 
 /// A demand on one subject.
@@ -96,6 +109,10 @@ impl Sheet {
         let compared: Vec<f64> = match bar.rule {
             Rule::RatioAtLeast(_) | Rule::RatioAtMost(_) => pairs(own, others).map(|(a, b)| a / b).collect(),
             Rule::ExcessAtMost(_) => pairs(own, others).map(|(a, b)| a - b).collect(),
+            Rule::ExcessBeside(_, aside) => {
+                let asides = self.samples(aside.subject, aside.metric);
+                pairs(own, others).zip(asides).map(|((a, b), aside)| a - b - aside).collect()
+            }
             Rule::AtMost(_) | Rule::MedianAtMost(_) => own.to_vec(),
         };
         let least = compared.iter().copied().reduce(f64::min);
@@ -103,9 +120,11 @@ impl Sheet {
         let value = if matches!(bar.rule, Rule::AtMost(_)) { most } else { median(compared.iter().copied()) };
         let holds = value.is_some_and(|value| match bar.rule {
             Rule::RatioAtLeast(limit) => value >= limit,
-            Rule::RatioAtMost(limit) | Rule::ExcessAtMost(limit) | Rule::AtMost(limit) | Rule::MedianAtMost(limit) => {
-                value <= limit
-            }
+            Rule::RatioAtMost(limit)
+            | Rule::ExcessAtMost(limit)
+            | Rule::ExcessBeside(limit, _)
+            | Rule::AtMost(limit)
+            | Rule::MedianAtMost(limit) => value <= limit,
         });
         Judged { value, range: least.zip(most), pairs: compared.len(), holds }
     }

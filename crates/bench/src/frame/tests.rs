@@ -34,6 +34,16 @@ fn an_excess_may_be_negative() {
 }
 
 #[test]
+fn an_aside_is_taken_off_pass_by_pass() {
+    let sheet = sheet(&[("ours", &[1.0, 4.0]), ("nginx", &[0.5, 2.0]), ("direct", &[0.4, 1.9])]);
+    let aside = Aside { what: "an exchange", subject: "direct", metric: RPS };
+    let judged = judge(&sheet, Rule::ExcessBeside(0.15, aside));
+    assert!(judged.holds);
+    assert!((judged.value.unwrap() - 0.1).abs() < 1e-12);
+    assert!(!judge(&sheet, Rule::ExcessBeside(0.15, Aside { subject: "nobody", ..aside })).holds, "not measured");
+}
+
+#[test]
 fn limits_look_at_the_worst_sample_or_the_middle_one() {
     let sheet = sheet(&[("ours", &[1.0, 1.0, 9.0])]);
     assert!(!judge(&sheet, Rule::AtMost(2.0)).holds);

@@ -65,6 +65,20 @@ impl Case {
         self == Self::SidecarNixlv2
     }
 
+    /// Processes of ours that a request passes.
+    pub(super) fn hops(self) -> u32 {
+        match self {
+            Self::Direct | Self::Nginx | Self::Haproxy => 0,
+            Self::Gateway | Self::Sidecar | Self::SidecarNixlv2 => 1,
+            Self::GatewaySidecar => 2,
+        }
+    }
+
+    /// Whether every request is prefilled elsewhere first.
+    pub(super) fn disaggregates(self) -> bool {
+        matches!(self, Self::SidecarNixlv2 | Self::GatewaySidecar)
+    }
+
     /// The span that its processes must each export once per request.
     pub(super) fn request_spans(self) -> &'static [&'static str] {
         match self {

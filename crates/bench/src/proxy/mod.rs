@@ -39,14 +39,15 @@ pub struct Args {
     /// Also write every sample, bar and verdict to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Only these cases (nginx is always among them); the bars of the others are left out.
+    /// Only these cases (direct and nginx are always among them); the bars of the others are left out.
     #[arg(long, value_name = "CASE", value_delimiter = ',')]
     pub only: Vec<Case>,
 }
 
 impl Args {
     fn cases(&self) -> Vec<Case> {
-        let wanted = |case: &Case| *case == YARDSTICK || self.only.is_empty() || self.only.contains(case);
+        let always = |case: &Case| matches!(*case, Case::Direct | YARDSTICK);
+        let wanted = |case: &Case| always(case) || self.only.is_empty() || self.only.contains(case);
         Case::ALL.into_iter().filter(wanted).collect()
     }
 

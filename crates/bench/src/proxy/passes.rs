@@ -25,6 +25,7 @@ metrics! {
     ADDED_0 = "added TTFT@0", "ms", 3;
     ADDED_20 = "added TTFT@20", "ms", 3;
     ADDED_300 = "added TTFT@300", "ms", 3;
+    EXCHANGE = "exchange", "ms", 3;
     RSS = "peak RSS", "MB", 1;
     START = "start", "ms", 1;
     FAILED = "failed", "requests", 0;
@@ -35,6 +36,8 @@ metrics! {
 const CONCURRENCY: usize = 64;
 /// Connections of a pass for added TTFT: few enough that they rarely meet.
 const PROBES: usize = 8;
+/// Requests whose median is what an exchange takes.
+const EXCHANGES: u32 = 200;
 /// Streams of the memory pass.
 const STREAMS: usize = 1_000;
 
@@ -111,6 +114,7 @@ pub(super) fn measure(
     interleave("requests/s", loops, stacks, sheet, progress, |stack, sheet| closed_loop(stack, slice, sheet))?;
     interleave("paced streams", plan.paced, stacks, sheet, progress, paced)?;
     interleave("added TTFT", plan.probes, stacks, sheet, progress, |stack, sheet| {
+        exchange(stack, sheet)?;
         added(stack, 0, ADDED_0, sheet)?;
         added(stack, 20, ADDED_20, sheet)?;
         added(stack, 300, ADDED_300, sheet)
@@ -167,6 +171,17 @@ fn paced(stack: &mut Stack, sheet: &mut Sheet) -> Result<(), Error> {
     let (tally, cpu) = stack.run(&mut session, Phase { shape, spread, until: Until::Each(1) })?;
     if stack.case != Case::Direct {
         sheet.push(stack.case.name(), CPU_TOKEN, us(cpu) / tally.tokens.max(1) as f64);
+    }
+    Ok(())
+}
+
+/// How long a request that does not stream takes by itself, nothing else being under way.
+fn exchange(stack: &mut Stack, sheet: &mut Sheet) -> Result<(), Error> {
+    let mut session = stack.session(1)?;
+    let one_by_one = Phase { shape: stack.shape(None), spread: 0, until: Until::Each(EXCHANGES) };
+    let (mut tally, _) = stack.run(&mut session, one_by_one)?;
+    if let Some(total) = percentile(&mut tally.totals, 0.5) {
+        sheet.push(stack.case.name(), EXCHANGE, ms(total));
     }
     Ok(())
 }
