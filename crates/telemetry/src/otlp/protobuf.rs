@@ -72,7 +72,7 @@ fn encode_span(out: &mut Vec<u8>, span: &SpanRecord, limits: &SpanLimits) {
             number(out, 3, STATUS_ERROR);
         });
     }
-    tag(out, 16, FIXED32);
+    out.extend_from_slice(Short::default().tag(16, FIXED32).bytes());
     out.extend_from_slice(&u32::from(span.context.flags.byte()).to_le_bytes());
 }
 
@@ -105,22 +105,13 @@ enum Any<'a> {
 }
 
 impl Any<'_> {
-    /// How many bytes [`Any::write`] writes.
+    /// Bytes of its encoding.
     fn length(self) -> usize {
         match self {
             Self::Str(text) => delimited_length(text.len()),
             Self::Bool(_) => 2,
             Self::Int(value) => 1 + varint_length(value),
             Self::Double(_) => 9,
-        }
-    }
-
-    fn write(self, out: &mut Vec<u8>) {
-        match self {
-            Self::Str(text) => string(out, 1, text),
-            Self::Bool(value) => number(out, 2, u64::from(value)),
-            Self::Int(value) => number(out, 3, value),
-            Self::Double(value) => fixed64(out, 4, value.to_bits()),
         }
     }
 }
@@ -146,12 +137,60 @@ pub(super) fn kind_number(kind: SpanKind) -> u64 {
 /// A `KeyValue`.
 fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: Any<'_>) {
     let length = value.length();
-    tag(out, field, BYTES);
-    varint(out, (delimited_length(key.len()) + delimited_length(length)) as u64);
-    string(out, 1, key);
-    tag(out, 2, BYTES);
-    varint(out, length as u64);
-    value.write(out);
+    let whole = delimited_length(key.len()) + delimited_length(length);
+    let opening = Short::default().tag(field, BYTES).varint(whole as u64).tag(1, BYTES).varint(key.len() as u64);
+    out.extend_from_slice(opening.bytes());
+    out.extend_from_slice(key.as_bytes());
+    let opening = Short::default().tag(2, BYTES).varint(length as u64);
+    let (opening, text) = match value {
+        Any::Str(text) => (opening.tag(1, BYTES).varint(text.len() as u64), text),
+        Any::Bool(value) => (opening.tag(2, VARINT).varint(u64::from(value)), ""),
+        Any::Int(value) => (opening.tag(3, VARINT).varint(value), ""),
+        Any::Double(value) => (opening.tag(4, FIXED64).eight(value.to_bits()), ""),
+    };
+    out.extend_from_slice(opening.bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// A few bytes to be appended at once: tags and lengths one by one would each look whether the vector has room.
+#[derive(Clone, Copy, Default)]
+struct Short {
+    bytes: [u8; 32],
+    length: usize,
+}
+
+impl Short {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    #[inline]
+    fn push(mut self, byte: u8) -> Self {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+        self
+    }
+
+    #[inline]
+    fn tag(self, field: u32, wire_type: u32) -> Self {
+        self.varint(u64::from(field << 3 | wire_type))
+    }
+
+    #[inline]
+    fn varint(mut self, mut value: u64) -> Self {
+        while value > 0x7f {
+            self = self.push((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        self.push(value as u8)
+    }
+
+    #[inline]
+    fn eight(mut self, value: u64) -> Self {
+        self.bytes[self.length..self.length + 8].copy_from_slice(&value.to_le_bytes());
+        self.length += 8;
+        self
+    }
 }
 
 fn dropped(out: &mut Vec<u8>, field: u32, all: usize, most: usize) {
@@ -162,16 +201,15 @@ fn dropped(out: &mut Vec<u8>, field: u32, all: usize, most: usize) {
 
 /// A nested message. Its length is expected to have `digits` digits.
 fn message(out: &mut Vec<u8>, field: u32, digits: usize, write: impl FnOnce(&mut Vec<u8>)) {
-    tag(out, field, BYTES);
+    out.extend_from_slice(Short::default().tag(field, BYTES).bytes());
     let room = out.len()..out.len() + digits;
     out.resize(room.end, 0);
     write(out);
-    let mut length = [0; 10];
-    let needed = varint_into(&mut length, (out.len() - room.end) as u64);
-    if needed == digits {
-        out[room].copy_from_slice(&length[..needed]);
+    let length = Short::default().varint((out.len() - room.end) as u64);
+    if length.length == digits {
+        out[room].copy_from_slice(length.bytes());
     } else {
-        out.splice(room, length[..needed].iter().copied());
+        out.splice(room, length.bytes().iter().copied());
     }
 }
 
@@ -180,32 +218,16 @@ fn string(out: &mut Vec<u8>, field: u32, text: &str) {
 }
 
 fn bytes(out: &mut Vec<u8>, field: u32, value: &[u8]) {
-    tag(out, field, BYTES);
-    varint(out, value.len() as u64);
+    out.extend_from_slice(Short::default().tag(field, BYTES).varint(value.len() as u64).bytes());
     out.extend_from_slice(value);
 }
 
 fn number(out: &mut Vec<u8>, field: u32, value: u64) {
-    tag(out, field, VARINT);
-    varint(out, value);
+    out.extend_from_slice(Short::default().tag(field, VARINT).varint(value).bytes());
 }
 
 fn fixed64(out: &mut Vec<u8>, field: u32, value: u64) {
-    tag(out, field, FIXED64);
-    out.extend_from_slice(&value.to_le_bytes());
-}
-
-fn tag(out: &mut Vec<u8>, field: u32, wire_type: u32) {
-    varint(out, u64::from(field << 3 | wire_type));
-}
-
-fn varint(out: &mut Vec<u8>, value: u64) {
-    if value < 0x80 {
-        return out.push(value as u8);
-    }
-    let mut digits = [0; 10];
-    let length = varint_into(&mut digits, value);
-    out.extend_from_slice(&digits[..length]);
+    out.extend_from_slice(Short::default().tag(field, FIXED64).eight(value).bytes());
 }
 
 /// Length of a field of bytes whose number is below 16, its tag and its length included.
@@ -216,17 +238,4 @@ fn delimited_length(bytes: usize) -> usize {
 fn varint_length(value: u64) -> usize {
     let bits = u64::BITS - (value | 1).leading_zeros();
     bits.div_ceil(7) as usize
-}
-
-fn varint_into(digits: &mut [u8; 10], mut value: u64) -> usize {
-    let mut length = 0;
-    loop {
-        let more = value > 0x7f;
-        digits[length] = (value & 0x7f) as u8 | if more { 0x80 } else { 0 };
-        length += 1;
-        value >>= 7;
-        if !more {
-            return length;
-        }
-    }
 }
