@@ -1,8 +1,8 @@
 //! The bars of `bench proxy`: ratios to nginx in the same run.
 //!
 //! One hop of ours may add 0.15 ms of TTFT to what nginx adds. A disaggregated request also has its prefill to fetch
-//! before it is decoded, which a bare proxy never does: that exchange, as the load measures it without a proxy in the
-//! same pass, is taken off first. Gateway and sidecar in a row are two hops.
+//! before it is decoded, which a bare proxy never does: that exchange, as the load measures it from the proxy's core in
+//! the same pass, is taken off first. Gateway and sidecar in a row are two hops.
 
 use super::case::{Case, YARDSTICK};
 use super::passes::{

@@ -51,9 +51,10 @@ impl Args {
         Case::ALL.into_iter().filter(wanted).collect()
     }
 
-    fn plan<'a>(&self, directory: &'a std::path::Path, proxy_cpu: usize) -> Plan<'a> {
+    fn plan<'a>(&self, directory: &'a std::path::Path, load_cpu: usize, proxy_cpu: usize) -> Plan<'a> {
         let (starts, loops, paced, probes) = if self.quick { (1, (5, 200), 2, 2) } else { (5, (15, 400), 5, 5) };
-        Plan { directory, proxy_cpu, starts, loops: (loops.0, loops.1 * crate::stopwatch::MILLISECOND), paced, probes }
+        let loops = (loops.0, loops.1 * crate::stopwatch::MILLISECOND);
+        Plan { directory, load_cpu, proxy_cpu, starts, loops, paced, probes }
     }
 }
 
@@ -81,7 +82,7 @@ fn measure(args: &Args) -> Result<Report, Error> {
     pin::to_core(load_cpu).map_err(ProcessError::io("cannot pin the load to its core"))?;
     raise_descriptor_limit()?;
 
-    let plan = args.plan(directory.path(), proxy_cpu);
+    let plan = args.plan(directory.path(), load_cpu, proxy_cpu);
     let (cases, progress, mut sheet) = (args.cases(), Progress::new(), Sheet::default());
     let engine = Engine::start(directory.path(), load_cpu)?;
     let mut stacks = passes::start(&plan, &cases, &engine, &mut sheet, &progress)?;

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::case::Case;
 use super::stack::{Engine, Stack};
-use crate::Error;
 use crate::frame::{Metric, Sheet, percentile};
 use crate::load::{Pace, Phase, Until};
+use crate::process::ProcessError;
 use crate::progress::Progress;
 use crate::stopwatch::{MILLISECOND, SECOND};
+use crate::{Error, pin};
 
 macro_rules! metrics {
     ($($constant:ident = $name:literal, $unit:literal, $decimals:literal;)*) => {
@@ -45,7 +46,8 @@ const STREAMS: usize = 1_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan<'a> {
     pub(super) directory: &'a Path,
-    /// The core of the proxy under test.
+    /// The core of the load and the engine, and that of the proxy under test.
+    pub(super) load_cpu: usize,
     pub(super) proxy_cpu: usize,
     /// Starts of each case.
     pub(super) starts: u32,
@@ -114,7 +116,7 @@ pub(super) fn measure(
     interleave("requests/s", loops, stacks, sheet, progress, |stack, sheet| closed_loop(stack, slice, sheet))?;
     interleave("paced streams", plan.paced, stacks, sheet, progress, paced)?;
     interleave("added TTFT", plan.probes, stacks, sheet, progress, |stack, sheet| {
-        exchange(stack, sheet)?;
+        exchange(plan, stack, sheet)?;
         added(stack, 0, ADDED_0, sheet)?;
         added(stack, 20, ADDED_20, sheet)?;
         added(stack, 300, ADDED_300, sheet)
@@ -175,15 +177,29 @@ fn paced(stack: &mut Stack, sheet: &mut Sheet) -> Result<(), Error> {
     Ok(())
 }
 
-/// How long a request that does not stream takes by itself, nothing else being under way.
-fn exchange(stack: &mut Stack, sheet: &mut Sheet) -> Result<(), Error> {
-    let mut session = stack.session(1)?;
+/// How long a request that does not stream takes by itself, nothing else being under way. Without a proxy the load asks
+/// from the proxy's core: what a proxy pays for an exchange with the engine, both ways from core to core.
+fn exchange(plan: &Plan<'_>, stack: &mut Stack, sheet: &mut Sheet) -> Result<(), Error> {
     let one_by_one = Phase { shape: stack.shape(None), spread: 0, until: Until::Each(EXCHANGES) };
-    let (mut tally, _) = stack.run(&mut session, one_by_one)?;
-    if let Some(total) = percentile(&mut tally.totals, 0.5) {
+    let mut session = stack.session(1)?;
+    let tally = if stack.case == Case::Direct {
+        move_to(plan.proxy_cpu)?;
+        let run = stack.run(&mut session, one_by_one);
+        move_to(plan.load_cpu)?;
+        run?.0
+    } else {
+        stack.run(&mut session, one_by_one)?.0
+    };
+    let mut totals = tally.totals;
+    if let Some(total) = percentile(&mut totals, 0.5) {
         sheet.push(stack.case.name(), EXCHANGE, ms(total));
     }
     Ok(())
+}
+
+/// Moves the load to a core.
+fn move_to(cpu: usize) -> Result<(), Error> {
+    Ok(pin::to_core(cpu).map_err(ProcessError::io("cannot move the load to another core"))?)
 }
 
 /// What the way there and back adds to the engine's time to first token, on kept-alive connections.
