@@ -24,7 +24,7 @@ pub struct WorkloadArgs {
     /// Seed of everything random about the requests
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Prompt lengths: constant:N, uniform:MIN:MAX, lognormal:MEDIAN:SIGMA[:MAX], sharegpt-prompt
+    /// Prompt lengths: constant:N, uniform:MIN:MAX, lognormal:MEDIAN:SIGMA or lognormal:MEDIAN:SIGMA:MAX, sharegpt-prompt
     #[arg(long, value_name = "LENGTHS", default_value_t = Lengths::SHAREGPT_PROMPT)]
     pub prompt_tokens: Lengths,
     /// Output lengths, written likewise
