@@ -41,6 +41,9 @@ pub enum ExportError {
     /// No answer in time.
     #[error("timed out")]
     Timeout,
+    /// The process stops: its threads take no more work.
+    #[error("stopping")]
+    Stopped,
     /// The receiver said no.
     #[error("refused: {status}")]
     Refused {

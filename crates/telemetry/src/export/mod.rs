@@ -49,11 +49,17 @@ impl Exporter {
     async fn send(&mut self, spans: Vec<SpanRecord>) -> Result<u64, ExportError> {
         match self {
             Self::Memory(memory) => memory.extend(spans),
-            Self::Lines(lines) => lines.write(&spans).await?,
-            Self::Otlp(client) => return client.send(&spans).await,
+            Self::Lines(lines) => lines.write(spans).await?,
+            Self::Otlp(client) => return client.send(spans).await,
         }
         Ok(0)
     }
+}
+
+/// Runs `work` on a thread of its own. Encoding a batch takes milliseconds; on a thread that also relays tokens each of
+/// them would be a stall in somebody's stream.
+pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ExportError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| ExportError::Stopped)
 }
 
 /// The resource of every span, `service.name` first. What the configuration says wins over what we know.

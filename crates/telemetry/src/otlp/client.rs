@@ -1,6 +1,7 @@
 //! Sending batches: encode, send, and again where that may help.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -13,7 +14,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use super::connection::{Connection, Connector};
 use super::reply::{Attempt, of_grpc, of_http};
 use super::{OtlpConfig, Protocol, Resource, encode_json, protobuf};
-use crate::export::ExportError;
+use crate::export::{ExportError, aside};
 use crate::span::SpanRecord;
 
 /// The method that takes spans.
@@ -28,7 +29,7 @@ const MAX_ANSWER: usize = 1 << 20;
 /// A receiver and the connection to it, kept open between batches.
 pub(crate) struct Client {
     config: OtlpConfig,
-    resource: Resource,
+    resource: Arc<Resource>,
     connector: Connector,
     connection: Option<Connection>,
 }
@@ -37,12 +38,13 @@ impl Client {
     /// A client; connects with the first batch.
     pub(crate) fn new(config: OtlpConfig, resource: Resource) -> Result<Self, ExportError> {
         let connector = Connector::new(&config)?;
-        Ok(Self { config, resource, connector, connection: None })
+        Ok(Self { config, resource: Arc::new(resource), connector, connection: None })
     }
 
     /// Delivers a batch; retries for as long as the caller lets it. Says how many spans the receiver rejected.
-    pub(crate) async fn send(&mut self, spans: &[SpanRecord]) -> Result<u64, ExportError> {
-        let body = self.encode(spans);
+    pub(crate) async fn send(&mut self, spans: Vec<SpanRecord>) -> Result<u64, ExportError> {
+        let (resource, protocol, compressed) = (Arc::clone(&self.resource), self.config.protocol, self.config.gzip);
+        let body = aside(move || encode(&resource, &spans, protocol, compressed)).await?;
         let mut wait = FIRST_WAIT;
         loop {
             match self.attempt(body.clone()).await {
@@ -130,23 +132,24 @@ impl Client {
         };
         wanted.unwrap_or_else(|_| endpoint.clone())
     }
+}
 
-    fn encode(&self, spans: &[SpanRecord]) -> Bytes {
-        let plain = match self.config.protocol {
-            Protocol::HttpJson => encode_json(&self.resource, spans),
-            _ => protobuf::encode(&self.resource, spans),
-        };
-        let message = if self.config.gzip { gzip(&plain) } else { plain };
-        if self.config.protocol != Protocol::Grpc {
-            return message.into();
-        }
-        // A gRPC message: whether it is compressed, its length, itself.
-        let mut framed = BytesMut::with_capacity(message.len() + 5);
-        framed.put_u8(u8::from(self.config.gzip));
-        framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-        framed.put_slice(&message);
-        framed.freeze()
+/// One export request as the protocol wants it.
+fn encode(resource: &Resource, spans: &[SpanRecord], protocol: Protocol, compressed: bool) -> Bytes {
+    let plain = match protocol {
+        Protocol::HttpJson => encode_json(resource, spans),
+        _ => protobuf::encode(resource, spans),
+    };
+    let message = if compressed { gzip(&plain) } else { plain };
+    if protocol != Protocol::Grpc {
+        return message.into();
     }
+    // A gRPC message: whether it is compressed, its length, itself.
+    let mut framed = BytesMut::with_capacity(message.len() + 5);
+    framed.put_u8(u8::from(compressed));
+    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    framed.put_slice(&message);
+    framed.freeze()
 }
 
 fn gzip(plain: &[u8]) -> Vec<u8> {
