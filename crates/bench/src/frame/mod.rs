@@ -38,6 +38,8 @@ pub(crate) enum Rule {
     AtMost(f64),
     /// The median sample is at most this, in the metric's unit.
     MedianAtMost(f64),
+    /// The median sample is at least this, in the metric's unit.
+    MedianAtLeast(f64),
 }
 
 /// Work of a subject that the yardstick has no counterpart of, as it was measured in the same pass.
@@ -113,13 +115,13 @@ impl Sheet {
                 let asides = self.samples(aside.subject, aside.metric);
                 pairs(own, others).zip(asides).map(|((a, b), aside)| a - b - aside).collect()
             }
-            Rule::AtMost(_) | Rule::MedianAtMost(_) => own.to_vec(),
+            Rule::AtMost(_) | Rule::MedianAtMost(_) | Rule::MedianAtLeast(_) => own.to_vec(),
         };
         let least = compared.iter().copied().reduce(f64::min);
         let most = compared.iter().copied().reduce(f64::max);
         let value = if matches!(bar.rule, Rule::AtMost(_)) { most } else { median(compared.iter().copied()) };
         let holds = value.is_some_and(|value| match bar.rule {
-            Rule::RatioAtLeast(limit) => value >= limit,
+            Rule::RatioAtLeast(limit) | Rule::MedianAtLeast(limit) => value >= limit,
             Rule::RatioAtMost(limit)
             | Rule::ExcessAtMost(limit)
             | Rule::ExcessBeside(limit, _)

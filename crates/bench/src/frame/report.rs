@@ -74,6 +74,7 @@ impl Report {
             Rule::ExcessBeside(limit, aside) => {
                 format!("at most {limit:.decimals$}{unit} over {yardstick} and {}", aside.what)
             }
+            Rule::MedianAtLeast(limit) => format!("at least {limit:.decimals$}{unit}"),
             Rule::AtMost(limit) | Rule::MedianAtMost(limit) => {
                 format!("at most {limit:.decimals$}{unit}")
             }
@@ -100,9 +101,7 @@ impl Report {
         let row = |(bar, judged): (Bar, Judged)| {
             let decimals = match bar.rule {
                 Rule::RatioAtLeast(_) | Rule::RatioAtMost(_) => 2,
-                Rule::ExcessAtMost(_) | Rule::ExcessBeside(..) | Rule::AtMost(_) | Rule::MedianAtMost(_) => {
-                    bar.metric.decimals
-                }
+                _ => bar.metric.decimals,
             };
             let value = judged.value.map(|value| format!("{value:.decimals$}"));
             let range = judged.range.filter(|_| judged.pairs > 1);

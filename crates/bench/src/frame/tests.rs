@@ -48,6 +48,7 @@ fn limits_look_at_the_worst_sample_or_the_middle_one() {
     let sheet = sheet(&[("ours", &[1.0, 1.0, 9.0])]);
     assert!(!judge(&sheet, Rule::AtMost(2.0)).holds);
     assert!(judge(&sheet, Rule::MedianAtMost(2.0)).holds);
+    assert!(judge(&sheet, Rule::MedianAtLeast(1.0)).holds && !judge(&sheet, Rule::MedianAtLeast(1.1)).holds);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use case::Case;
 use case::YARDSTICK;
-use passes::{FAILED, Plan, SPANS_OFF};
+use passes::{ADDED, FAILED, Plan, Probe, SPANS_OFF};
 use stack::{Engine, Stack};
 
 use crate::frame::{Machine, Report, Sheet, Verdict};
@@ -93,6 +93,7 @@ fn measure(args: &Args) -> Result<Report, Error> {
     if load_cpu == proxy_cpu {
         notes.push("there is only one core: proxy, engine and load share it, the ratios mean little".to_owned());
     }
+    notes.extend(exchanges(&sheet));
     notes.extend(settle(&engine, &stacks, &mut sheet, &progress)?);
     progress.clear();
     Ok(Report {
@@ -105,6 +106,13 @@ fn measure(args: &Args) -> Result<Report, Error> {
         sheet,
         notes,
     })
+}
+
+/// What was taken off the added TTFT of cases that fetch a prefill first.
+fn exchanges(sheet: &Sheet) -> Option<String> {
+    let figure = |probe: &Probe| Some(format!("{:.3}", sheet.median(Case::Direct.name(), probe.exchange)?));
+    let figures: Option<Vec<String>> = ADDED.iter().map(figure).collect();
+    Some(format!("one direct exchange from the proxy's core at the pace of each probe: {} ms", figures?.join(", ")))
 }
 
 /// Compares requests with the spans that arrived, once they have; returns sentences about it.

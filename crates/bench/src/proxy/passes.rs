@@ -8,7 +8,7 @@ use crate::frame::{Metric, Sheet, percentile};
 use crate::load::{Pace, Phase, Until};
 use crate::process::ProcessError;
 use crate::progress::Progress;
-use crate::stopwatch::{MILLISECOND, SECOND};
+use crate::stopwatch::{MILLISECOND, SECOND, now};
 use crate::{Error, pin};
 
 macro_rules! metrics {
@@ -26,19 +26,39 @@ metrics! {
     ADDED_0 = "added TTFT@0", "ms", 3;
     ADDED_20 = "added TTFT@20", "ms", 3;
     ADDED_300 = "added TTFT@300", "ms", 3;
-    EXCHANGE = "exchange", "ms", 3;
+    EXCHANGE_0 = "exchange@0", "ms", 3;
+    EXCHANGE_20 = "exchange@20", "ms", 3;
+    EXCHANGE_300 = "exchange@300", "ms", 3;
+    BUSY = "core busy", "%", 1;
     RSS = "peak RSS", "MB", 1;
     START = "start", "ms", 1;
     FAILED = "failed", "requests", 0;
     SPANS_OFF = "spans off", "spans", 0;
 }
 
+/// A probe of added TTFT: the engine's own, and under which names what is found is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    ttft_ms: u64,
+    /// What the way there and back adds.
+    pub(super) metric: Metric,
+    /// What one exchange takes at the same pace.
+    pub(super) exchange: Metric,
+}
+
+/// The probes, from an engine that answers at once to a slow one.
+pub(super) const ADDED: [Probe; 3] = [
+    Probe { ttft_ms: 0, metric: ADDED_0, exchange: EXCHANGE_0 },
+    Probe { ttft_ms: 20, metric: ADDED_20, exchange: EXCHANGE_20 },
+    Probe { ttft_ms: 300, metric: ADDED_300, exchange: EXCHANGE_300 },
+];
+
 /// Connections of the closed loop, and streams of the paced pass.
 const CONCURRENCY: usize = 64;
 /// Connections of a pass for added TTFT: few enough that they rarely meet.
 const PROBES: usize = 8;
-/// Requests whose median is what an exchange takes.
-const EXCHANGES: u32 = 200;
+/// Connections, one request each, whose median is what an exchange takes.
+const EXCHANGES: usize = 24;
 /// Streams of the memory pass.
 const STREAMS: usize = 1_000;
 
@@ -116,10 +136,12 @@ pub(super) fn measure(
     interleave("requests/s", loops, stacks, sheet, progress, |stack, sheet| closed_loop(stack, slice, sheet))?;
     interleave("paced streams", plan.paced, stacks, sheet, progress, paced)?;
     interleave("added TTFT", plan.probes, stacks, sheet, progress, |stack, sheet| {
-        exchange(plan, stack, sheet)?;
-        added(stack, 0, ADDED_0, sheet)?;
-        added(stack, 20, ADDED_20, sheet)?;
-        added(stack, 300, ADDED_300, sheet)
+        ADDED.into_iter().try_for_each(|probe| {
+            if stack.case == Case::Direct {
+                exchange(plan, stack, probe, sheet)?;
+            }
+            added(stack, probe, sheet)
+        })
     })
 }
 
@@ -149,7 +171,9 @@ fn closed_loop(stack: &mut Stack, slice: u64, sheet: &mut Sheet) -> Result<(), E
     let shape = stack.shape(None);
     let warm = Phase { shape, spread: 0, until: Until::Each(4) };
     stack.run(&mut session, warm)?;
+    let begun = now();
     let (mut tally, cpu) = stack.run(&mut session, Phase { shape, spread: 0, until: Until::Elapsed(slice) })?;
+    let elapsed = now() - begun;
     sheet.push(name, RPS, tally.in_time as f64 * SECOND as f64 / slice as f64);
     for (metric, share) in [(P50, 0.5), (P99, 0.99)] {
         if let Some(latency) = percentile(&mut tally.totals, share) {
@@ -158,6 +182,7 @@ fn closed_loop(stack: &mut Stack, slice: u64, sheet: &mut Sheet) -> Result<(), E
     }
     if stack.case != Case::Direct {
         sheet.push(name, CPU_REQUEST, us(cpu) / tally.requests.max(1) as f64);
+        sheet.push(name, BUSY, 100.0 * cpu as f64 / elapsed as f64);
     }
     Ok(())
 }
@@ -177,22 +202,18 @@ fn paced(stack: &mut Stack, sheet: &mut Sheet) -> Result<(), Error> {
     Ok(())
 }
 
-/// How long a request that does not stream takes by itself, nothing else being under way. Without a proxy the load asks
-/// from the proxy's core: what a proxy pays for an exchange with the engine, both ways from core to core.
-fn exchange(plan: &Plan<'_>, stack: &mut Stack, sheet: &mut Sheet) -> Result<(), Error> {
-    let one_by_one = Phase { shape: stack.shape(None), spread: 0, until: Until::Each(EXCHANGES) };
-    let mut session = stack.session(1)?;
-    let tally = if stack.case == Case::Direct {
-        move_to(plan.proxy_cpu)?;
-        let run = stack.run(&mut session, one_by_one);
-        move_to(plan.load_cpu)?;
-        run?.0
-    } else {
-        stack.run(&mut session, one_by_one)?.0
-    };
-    let mut totals = tally.totals;
-    if let Some(total) = percentile(&mut totals, 0.5) {
-        sheet.push(stack.case.name(), EXCHANGE, ms(total));
+/// How long a request that does not stream takes by itself, asked from the proxy's core: what a proxy pays for an exchange
+/// with the engine, both ways from core to core. At the pace of the probe, since a core that idles takes time to wake.
+fn exchange(plan: &Plan<'_>, stack: &mut Stack, probe: Probe, sheet: &mut Sheet) -> Result<(), Error> {
+    let shape = stack.shape(None);
+    let mut session = stack.session(EXCHANGES)?;
+    stack.run(&mut session, Phase { shape, spread: 0, until: Until::Each(2) })?;
+    move_to(plan.proxy_cpu)?;
+    let run = stack.run(&mut session, Phase { shape, spread: probe.spacing(), until: Until::Each(1) });
+    move_to(plan.load_cpu)?;
+    let (mut tally, _) = run?;
+    if let Some(total) = percentile(&mut tally.totals, 0.5) {
+        sheet.push(stack.case.name(), probe.exchange, ms(total));
     }
     Ok(())
 }
@@ -203,18 +224,29 @@ fn move_to(cpu: usize) -> Result<(), Error> {
 }
 
 /// What the way there and back adds to the engine's time to first token, on kept-alive connections.
-fn added(stack: &mut Stack, ttft_ms: u64, metric: Metric, sheet: &mut Sheet) -> Result<(), Error> {
-    let pace = Pace { tokens: 4, ttft_us: ttft_ms * 1_000, interval_us: 10_000 };
-    let period = ttft_ms * MILLISECOND + 30 * MILLISECOND;
+fn added(stack: &mut Stack, probe: Probe, sheet: &mut Sheet) -> Result<(), Error> {
+    let pace = Pace { tokens: 4, ttft_us: probe.ttft_ms * 1_000, interval_us: 10_000 };
     let shape = stack.shape(Some(pace));
     let mut session = stack.session(PROBES)?;
     stack.run(&mut session, Phase { shape: stack.shape(None), spread: 0, until: Until::Each(2) })?;
-    let until = Until::Elapsed((4 * period).max(SECOND / 2));
-    let (mut tally, _) = stack.run(&mut session, Phase { shape, spread: period / PROBES as u64, until })?;
+    let until = Until::Elapsed((4 * probe.period()).max(SECOND / 2));
+    let (mut tally, _) = stack.run(&mut session, Phase { shape, spread: probe.spacing(), until })?;
     if let Some(added) = percentile(&mut tally.added, 0.5) {
-        sheet.push(stack.case.name(), metric, ms(added));
+        sheet.push(stack.case.name(), probe.metric, ms(added));
     }
     Ok(())
+}
+
+impl Probe {
+    /// From one request of a connection to its next, ns.
+    fn period(self) -> u64 {
+        (self.ttft_ms + 30) * MILLISECOND
+    }
+
+    /// From one connection's request to the next one's, ns.
+    fn spacing(self) -> u64 {
+        self.period() / PROBES as u64
+    }
 }
 
 fn ms(ns: u64) -> f64 {
