@@ -85,7 +85,7 @@ impl Group {
     pub(crate) async fn shutdown(self, threads: &Threads) -> anyhow::Result<bool> {
         let Self { gateway, sidecars, prefill, decode, .. } = self;
         let mut complete = threads
-            .run(Place::Gateways, async move {
+            .run(Place::Components, async move {
                 let report = gateway.running.shutdown().await;
                 gateway.telemetry.shutdown().await;
                 report.complete
@@ -97,7 +97,7 @@ impl Group {
                 part.telemetry.shutdown().await;
                 report.complete
             };
-            complete &= threads.run(Place::Sidecars, stop).await?;
+            complete &= threads.run(Place::Components, stop).await?;
         }
         for part in prefill.into_iter().chain(decode) {
             let stop = async move {
@@ -105,7 +105,7 @@ impl Group {
                 part.telemetry.shutdown().await;
                 report.complete
             };
-            complete &= threads.run(Place::Engines, stop).await?;
+            complete &= threads.run(Place::Components, stop).await?;
         }
         Ok(complete)
     }
@@ -153,7 +153,7 @@ impl Starting<'_> {
             let running = engine::start(config, Arc::clone(&telemetry)).await?;
             anyhow::Ok(Part { running, telemetry })
         };
-        self.threads.run(Place::Engines, start).await?.context("an engine did not start")
+        self.threads.run(Place::Components, start).await?.context("an engine did not start")
     }
 
     fn engine_flags(&self, role: Role, index: u8, first: Option<&engine::Running>) -> Vec<String> {
@@ -216,7 +216,7 @@ impl Starting<'_> {
             let running = sidecar::start(config, Arc::clone(&telemetry)).await?;
             anyhow::Ok(Part { running, telemetry })
         };
-        self.threads.run(Place::Sidecars, start).await?.context("a sidecar did not start")
+        self.threads.run(Place::Components, start).await?.context("a sidecar did not start")
     }
 
     async fn gateway(
@@ -243,6 +243,6 @@ impl Starting<'_> {
             let running = gateway::start(config, Arc::clone(&telemetry)).await?;
             anyhow::Ok(Part { running, telemetry })
         };
-        self.threads.run(Place::Gateways, start).await?.context("the gateway did not start")
+        self.threads.run(Place::Components, start).await?.context("the gateway did not start")
     }
 }

@@ -1,9 +1,9 @@
 //! Where the parts of a fleet run.
 //!
-//! In a deployment gateway, sidecar and engine are processes of their own, and a step of an engine never delays the
-//! gateway's next poll. One shared runtime would: an engine that hands out fifty tokens at once puts fifty tasks before
-//! the gateway's. So each kind of component gets a thread with a current-thread runtime, and the operating system
-//! schedules them as it would the processes.
+//! All components share one thread with a current-thread runtime, so that on two cores the serving process and the load
+//! process have one each. With a thread for each kind of component, four of them and the load took turns on the two
+//! cores, and what the audit saw in its tail were the kernel's time slices. Engines hand out tokens one by one, so none
+//! of them keeps a gateway waiting for long. The echo has a thread of its own: it must measure the machine, not us.
 
 use std::future::Future;
 use std::io;
@@ -46,18 +46,16 @@ impl Drop for Worker {
 /// The threads of a fleet.
 #[derive(Debug)]
 pub(crate) struct Threads {
-    gateways: Worker,
-    sidecars: Worker,
-    engines: Worker,
+    components: Worker,
     echo: Worker,
 }
 
 /// What a thread is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    Gateways,
-    Sidecars,
-    Engines,
+    /// The place of gateways, sidecars and engines.
+    Components,
+    /// The place of the echo.
     Echo,
 }
 
@@ -67,12 +65,7 @@ impl Threads {
     /// # Errors
     /// When the system has no thread left.
     pub(crate) fn start() -> io::Result<Self> {
-        Ok(Self {
-            gateways: Worker::start("gateways")?,
-            sidecars: Worker::start("sidecars")?,
-            engines: Worker::start("engines")?,
-            echo: Worker::start("echo")?,
-        })
+        Ok(Self { components: Worker::start("components")?, echo: Worker::start("echo")? })
     }
 
     /// Runs `future` at `place` and waits for it; what it spawns stays there.
@@ -91,9 +84,7 @@ impl Threads {
 
     fn at(&self, place: Place) -> &Handle {
         let worker = match place {
-            Place::Gateways => &self.gateways,
-            Place::Sidecars => &self.sidecars,
-            Place::Engines => &self.engines,
+            Place::Components => &self.components,
             Place::Echo => &self.echo,
         };
         &worker.handle

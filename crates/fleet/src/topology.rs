@@ -79,9 +79,9 @@ impl Latency {
         gateway: Duration::ZERO,
         prefill: Duration::from_millis(20),
         prefill_per_token: Duration::from_micros(10),
-        decode_step: Duration::from_millis(25),
+        decode_step: Duration::from_millis(40),
         kv_transfer: Duration::from_millis(3),
-        output: Duration::from_micros(200),
+        output: Duration::from_micros(300),
     };
 }
 

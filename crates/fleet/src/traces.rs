@@ -14,6 +14,9 @@ pub(crate) const EXPORT_EVERY: Duration = Duration::from_millis(500);
 /// an audit misses every one that is dropped.
 const QUEUE: usize = 65_536;
 
+/// Spans encoded in one go: a large batch would keep one of two cores from everything else for milliseconds.
+const SMALL: usize = 64;
+
 /// JSON lines in a directory, a file for each component.
 #[derive(Clone, Debug)]
 pub(crate) struct Traces(PathBuf);
@@ -27,7 +30,12 @@ impl Traces {
     pub(crate) fn telemetry(&self, service: &str, instance: &str) -> Result<Arc<Telemetry>, ExportError> {
         let mut config = TelemetryConfig::new(service);
         config.resource = vec![("service.instance.id".to_owned(), instance.to_owned())];
-        config.batch = Batch { schedule_delay: EXPORT_EVERY, max_queue_size: QUEUE, ..Batch::default() };
+        config.batch = Batch {
+            schedule_delay: EXPORT_EVERY,
+            max_queue_size: QUEUE,
+            max_export_batch_size: SMALL,
+            ..Batch::default()
+        };
         config.export = SpanExport::File(self.0.join(format!("{instance}.jsonl")));
         Telemetry::new(config)
     }
