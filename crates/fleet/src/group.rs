@@ -180,6 +180,8 @@ impl Starting<'_> {
             "--decode-per-seq=0us".to_owned(),
             format!("--kv-transfer-base={}", micros(latency.kv_transfer)),
             "--kv-transfer-per-block=0us".to_owned(),
+            // A client that leaves in time costs SGLang a prefill that waits for its decoder; a run must outlast it.
+            "--room-timeout=2s".to_owned(),
         ];
         if connector == Connector::Lmcache {
             let store = first.map_or_else(|| "self".to_owned(), |first| first.side_channel_addr.to_string());
