@@ -1,0 +1,16 @@
+//! What the parts of a cluster tell each other: which instances there are, how they are, and where a request goes.
+//!
+//! Everything here is a peer's format, kept to the letter so that either side can be exchanged alone:
+//!
+//! - [`records`]: the protobuf messages in Redis and etcd (instance metadata and status, discovery) and those of the llumlet's
+//!   gRPC service;
+//! - [`keys`]: under which names they lie there;
+//! - [`api`]: the JSON that gateways and the scheduler exchange.
+//!
+//! A record that cannot be read is an error that names its key ([`BadRecord`]), and costs that record only.
+
+pub mod api;
+pub mod keys;
+pub mod records;
+
+pub use records::BadRecord;
