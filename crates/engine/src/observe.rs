@@ -16,7 +16,7 @@ use telemetry::trace::TraceContext;
 /// What a request's span says beyond its account.
 #[derive(Clone, Debug)]
 pub(crate) struct Meta {
-    /// `cmpl-…` or `chatcmpl-…`.
+    /// `cmpl-…`, `chatcmpl-…`, `msg_…`, `resp_…` or `embd-…`.
     pub(crate) id: String,
     /// As the client named it.
     pub(crate) model: String,

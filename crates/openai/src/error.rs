@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::api::Api;
 use crate::edit::escape_into;
 
 #[cfg(test)]
@@ -12,6 +13,8 @@ mod tests;
 pub enum ErrorKind {
     /// 400: the request is wrong.
     InvalidRequest,
+    /// 401: nobody that is known here is asking.
+    Unauthorized,
     /// 403: the request names what it may not reach.
     Forbidden,
     /// 404: no such path or model.
@@ -37,6 +40,7 @@ impl ErrorKind {
     pub const fn status(self) -> u16 {
         match self {
             Self::InvalidRequest => 400,
+            Self::Unauthorized => 401,
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
@@ -53,9 +57,25 @@ impl ErrorKind {
     const fn openai_type(self) -> &'static str {
         match self {
             Self::InvalidRequest | Self::NotFound | Self::MethodNotAllowed | Self::TooLarge => "invalid_request_error",
+            Self::Unauthorized => "authentication_error",
             Self::Forbidden => "permission_error",
             Self::Overloaded => "rate_limit_error",
             Self::Internal | Self::BadGateway | Self::Unavailable | Self::Timeout => "server_error",
+        }
+    }
+
+    /// Anthropic's `error.type`.
+    const fn anthropic_type(self) -> &'static str {
+        match self {
+            Self::InvalidRequest | Self::MethodNotAllowed => "invalid_request_error",
+            Self::Unauthorized => "authentication_error",
+            Self::Forbidden => "permission_error",
+            Self::NotFound => "not_found_error",
+            Self::TooLarge => "request_too_large",
+            Self::Overloaded => "rate_limit_error",
+            Self::Internal | Self::BadGateway => "api_error",
+            Self::Unavailable => "overloaded_error",
+            Self::Timeout => "timeout_error",
         }
     }
 
@@ -63,6 +83,7 @@ impl ErrorKind {
     const fn vllm_type(self) -> &'static str {
         match self {
             Self::InvalidRequest => "BadRequestError",
+            Self::Unauthorized => "AuthenticationError",
             Self::Forbidden => "PermissionDeniedError",
             Self::NotFound => "NotFoundError",
             Self::MethodNotAllowed => "MethodNotAllowed",
@@ -141,6 +162,52 @@ impl ApiError {
         out.extend_from_slice(b",\"param\":");
         quote_into(self.param.as_deref().unwrap_or_default(), &mut out);
         out.extend_from_slice(format!(",\"code\":{}}}", self.status()).as_bytes());
+        out
+    }
+
+    /// Anthropic's shape: `{"type":"error","error":{"type":…,"message":…}}`. It has no place for a code or a member.
+    pub fn to_anthropic_json(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.message.len() + 80);
+        out.extend_from_slice(b"{\"type\":\"error\",\"error\":{\"type\":");
+        quote_into(self.kind.anthropic_type(), &mut out);
+        out.extend_from_slice(b",\"message\":");
+        quote_into(&self.message, &mut out);
+        out.extend_from_slice(b"}}");
+        out
+    }
+
+    /// The document in the shape that clients of `api` read: Anthropic's for its own API, else OpenAI's.
+    pub fn to_json_for(&self, api: Option<Api>) -> Vec<u8> {
+        match api {
+            Some(Api::Messages) => self.to_anthropic_json(),
+            _ => self.to_json(),
+        }
+    }
+
+    /// The event that tells clients of `api` that a stream has failed.
+    ///
+    /// The Responses API has error events of its own shape, flat and with a `type`; see also [`ApiError::to_sse_event`].
+    pub fn to_sse_event_for(&self, api: Api) -> Bytes {
+        let data = match api {
+            Api::Messages => self.to_anthropic_json(),
+            Api::Responses => self.to_response_event(),
+            _ => self.to_json(),
+        };
+        crate::sse::encode(Some("error"), &data)
+    }
+
+    /// The data of an `error` event of the Responses API.
+    fn to_response_event(&self) -> Vec<u8> {
+        let mut out = b"{\"type\":\"error\",\"message\":".to_vec();
+        quote_into(&self.message, &mut out);
+        for (name, value) in [("code", &self.code), ("param", &self.param)] {
+            out.extend_from_slice(format!(",\"{name}\":").as_bytes());
+            match value {
+                Some(value) => quote_into(value, &mut out),
+                None => out.extend_from_slice(b"null"),
+            }
+        }
+        out.push(b'}');
         out
     }
 

@@ -1,6 +1,8 @@
-//! Errors in vLLM's shape: `{"error":{"message":…,"type":…,"param":…,"code":<status>}}`.
+//! Errors in vLLM's shape: `{"error":{"message":…,"type":…,"param":…,"code":<status>}}`, and in Anthropic's where its API
+//! was asked.
 
 use http::StatusCode;
+use openai::Api;
 use serde_json::json;
 
 /// An answer that is an error.
@@ -42,8 +44,18 @@ impl Refusal {
         json!({"error": {"message": message, "type": kind, "param": param, "code": status.as_u16()}}).to_string()
     }
 
-    /// The event that ends a stream which has begun.
-    pub(crate) fn to_event(&self) -> Vec<u8> {
-        format!("data: {}\n\n", self.to_json()).into_bytes()
+    /// The sentence that tells what went wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The document in the shape of `api`, where there is one.
+    pub(crate) fn to_json_of(&self, api: Option<Api>) -> String {
+        match api {
+            Some(Api::Messages) => {
+                json!({"type": "error", "error": {"type": self.kind, "message": self.message}}).to_string()
+            }
+            _ => self.to_json(),
+        }
     }
 }

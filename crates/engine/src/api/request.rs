@@ -1,13 +1,10 @@
 //! What a client may ask, and what is refused with vLLM's words.
 
-use super::Refusal;
+use super::wire::{Stops, Wire, WireKv};
+use super::{Refusal, Tools};
 use crate::core::hash::{self, TokenId};
 use crate::kv::Lease;
-use crate::text;
 use openai::Api;
-use serde::Deserialize;
-use serde_json::Value;
-use std::borrow::Cow;
 
 /// Whose manners the instance has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -47,6 +44,8 @@ pub(crate) struct Request {
     pub(crate) cache_hit_threshold: Option<f64>,
     pub(crate) kv: KvParams,
     pub(crate) bootstrap: Option<Bootstrap>,
+    /// The function to be called.
+    pub(crate) tools: Option<Tools>,
 }
 
 /// What `kv_transfer_params` ask for.
@@ -87,7 +86,8 @@ impl Request {
             max_tokens,
             min_tokens: wire.min_tokens.unwrap_or(0),
             ignore_eos: wire.ignore_eos.unwrap_or(false),
-            stop: wire.stop.map(Stops::into_vec).unwrap_or_default(),
+            tools: wire.tools(api)?,
+            stop: wire.stop.or(wire.stop_sequences).map(Stops::into_vec).unwrap_or_default(),
             n: wire.n.unwrap_or(1),
             top_p: wire.top_p.unwrap_or(1.0),
             stream: wire.stream.unwrap_or(false),
@@ -144,177 +144,6 @@ fn bootstrap(host: Option<&str>, port: Option<u16>, room: Option<u64>) -> Option
     // SGLang's own default port.
     let port = port.unwrap_or(8998);
     Some(Bootstrap { address: format!("{host}:{port}"), room })
-}
-
-/// The request as it is written; members that a simulation has no use for are not looked at.
-#[derive(Deserialize)]
-struct Wire<'a> {
-    #[serde(borrow)]
-    model: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    messages: Option<Vec<Message<'a>>>,
-    #[serde(borrow)]
-    prompt: Option<Prompt<'a>>,
-    max_tokens: Option<u32>,
-    max_completion_tokens: Option<u32>,
-    min_tokens: Option<u32>,
-    ignore_eos: Option<bool>,
-    stop: Option<Stops>,
-    n: Option<u32>,
-    top_p: Option<f64>,
-    stream: Option<bool>,
-    stream_options: Option<StreamOptions>,
-    cache_salt: Option<String>,
-    cache_hit_threshold: Option<f64>,
-    kv_transfer_params: Option<WireKv>,
-    bootstrap_host: Option<String>,
-    bootstrap_port: Option<u16>,
-    bootstrap_room: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    role: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    content: Option<Content<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Content<'a> {
-    Text(#[serde(borrow)] Cow<'a, str>),
-    Parts(Vec<Part>),
-}
-
-#[derive(Deserialize)]
-struct Part {
-    text: Option<String>,
-    image_url: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Prompt<'a> {
-    Text(#[serde(borrow)] Cow<'a, str>),
-    Tokens(Vec<TokenId>),
-    Texts(Vec<String>),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Stops {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Stops {
-    fn into_vec(self) -> Vec<String> {
-        match self {
-            Self::One(stop) => vec![stop],
-            Self::Many(stops) => stops,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct StreamOptions {
-    include_usage: Option<bool>,
-    continuous_usage_stats: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct WireKv {
-    do_remote_decode: Option<bool>,
-    do_remote_prefill: Option<bool>,
-    remote_engine_id: Option<String>,
-    remote_request_id: Option<String>,
-    remote_host: Option<String>,
-    remote_port: Option<u16>,
-}
-
-impl WireKv {
-    fn understand(self) -> KvParams {
-        if self.do_remote_prefill == Some(true) {
-            return KvParams::Pull(self.lease());
-        }
-        match self.do_remote_decode {
-            Some(true) => KvParams::Hold,
-            _ => KvParams::None,
-        }
-    }
-
-    fn lease(self) -> Option<Lease> {
-        let single_word = |name: Option<String>| name.filter(|name| !name.contains(char::is_whitespace));
-        Some(Lease {
-            address: format!("{}:{}", self.remote_host?, self.remote_port?),
-            engine_id: single_word(self.remote_engine_id)?,
-            request_id: single_word(self.remote_request_id)?,
-        })
-    }
-}
-
-impl Wire<'_> {
-    fn tokens(&self, api: Api) -> Result<Vec<TokenId>, Refusal> {
-        let mut tokens = Vec::new();
-        match api {
-            Api::ChatCompletions => {
-                let messages = self.messages.as_deref().unwrap_or_default();
-                if messages.is_empty() {
-                    return Err(bad("messages: Field required").with_param("messages"));
-                }
-                apply_template(messages, &mut tokens);
-            }
-            _ => match &self.prompt {
-                Some(Prompt::Text(text)) => text::tokenize(text, &mut tokens),
-                Some(Prompt::Tokens(ids)) => tokens.extend(ids),
-                Some(Prompt::Texts(texts)) if texts.len() == 1 => text::tokenize(&texts[0], &mut tokens),
-                Some(Prompt::Texts(_)) => {
-                    return Err(bad("only one prompt per request is simulated").with_param("prompt"));
-                }
-                None => return Err(bad("prompt: Field required").with_param("prompt")),
-            },
-        }
-        Ok(tokens)
-    }
-
-    /// vLLM's defaults: 16 for completions, for chat whatever fits.
-    fn max_tokens(&self, api: Api, room: u32) -> Result<u32, Refusal> {
-        match (api, self.max_completion_tokens.or(self.max_tokens)) {
-            (_, Some(limit)) => Ok(limit),
-            (Api::ChatCompletions, None) => match room {
-                0 => Err(bad("the prompt leaves no room for an answer")),
-                room => Ok(room),
-            },
-            (_, None) => Ok(16),
-        }
-    }
-}
-
-/// Role markers around each message, and the one that asks for an answer: what a chat template adds.
-fn apply_template(messages: &[Message<'_>], into: &mut Vec<TokenId>) {
-    for message in messages {
-        into.push(text::id(b"<|start|>"));
-        into.push(text::id(message.role.as_deref().unwrap_or_default().as_bytes()));
-        match &message.content {
-            Some(Content::Text(text)) => text::tokenize(text, into),
-            Some(Content::Parts(parts)) => parts.iter().for_each(|part| part.tokenize(into)),
-            None => {}
-        }
-        into.push(text::id(b"<|end|>"));
-    }
-    into.extend([text::id(b"<|start|>"), text::id(b"assistant")]);
-}
-
-impl Part {
-    fn tokenize(&self, into: &mut Vec<TokenId>) {
-        if let Some(text) = &self.text {
-            text::tokenize(text, into);
-        }
-        if let Some(image) = &self.image_url {
-            into.push(text::id(image.to_string().as_bytes()));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(super) struct Answer {
     pub(super) frame: Frame,
     pub(super) choices: Vec<Choice>,
     pub(super) fault: Fault,
-    /// `cmpl-…` or `chatcmpl-…`.
+    /// `cmpl-…`, `chatcmpl-…`, `msg_…` or `resp_…`.
     pub(super) id: String,
     pub(super) include_usage: bool,
     /// The prompt's blocks, where there is a shared store to put them into.
@@ -56,7 +56,13 @@ impl Choice {
     }
 
     /// Renders what has been generated since the last call, if anything.
-    pub(super) fn poll_render(&mut self, index: u32, frame: &Frame, out: &mut Vec<u8>, cx: &Context<'_>) -> Poll<()> {
+    pub(super) fn poll_render(
+        &mut self,
+        index: u32,
+        frame: &mut Frame,
+        out: &mut Vec<u8>,
+        cx: &Context<'_>,
+    ) -> Poll<()> {
         if self.ended {
             return Poll::Pending;
         }
@@ -67,9 +73,9 @@ impl Choice {
         Poll::Ready(())
     }
 
-    fn render(&mut self, index: u32, frame: &Frame, progress: &Progress, out: &mut Vec<u8>) {
+    fn render(&mut self, index: u32, frame: &mut Frame, progress: &Progress, out: &mut Vec<u8>) {
         if self.rendered == 0 {
-            frame.role(index, out);
+            frame.first(index, out);
         }
         let ended = progress.finished;
         // vLLM sends the last token together with the reason of the end; an abort or error has no such token.

@@ -3,7 +3,7 @@
 use super::answer::{Answer, Choice};
 use super::stream::{Broken, GARBAGE};
 use super::{Refusal, document, json_response};
-use crate::api::{Frame, KvParams, Limits, Request as Parsed};
+use crate::api::{Embeddings, Frame, KvParams, Limits, Request as Parsed, Terms, Tools};
 use crate::config::{Connector, Role};
 use crate::core::hash::{self, BlockChain};
 use crate::core::{External, Spec};
@@ -27,6 +27,9 @@ use telemetry::trace::TraceContext;
 /// Most choices per request.
 const MAX_CHOICES: u32 = 16;
 
+/// After how many tokens a function call is complete.
+const CALL_TOKENS: u32 = 12;
+
 /// Where a request's KV comes from and goes to.
 #[derive(Default)]
 struct Route {
@@ -37,7 +40,7 @@ struct Route {
     room: Option<Seat>,
 }
 
-/// `POST /v1/completions` and `/v1/chat/completions`.
+/// `POST` to an API that generates.
 pub(super) async fn generate(
     engine: Arc<Engine>,
     api: Api,
@@ -104,14 +107,18 @@ fn submit(
     let created = telemetry::clock::now().unix_nanos() / 1_000_000_000;
     let dialect = engine.config.dialect;
     let continuous = parsed.continuous_usage.then(|| prompt.len());
-    let frame = Frame::new((parsed.api, dialect), &meta.id, &meta.model, created, continuous);
+    let terms =
+        Terms { api: parsed.api, dialect, id: &meta.id, model: &meta.model, created, prompt: prompt.len(), continuous };
+    let tools = parsed.tools.clone().map(|tools| Tools { seed: hash::bytes(0, meta.id.as_bytes()), ..tools });
+    let frame = Frame::new(terms, tools);
     let seed = hash::fold(prompt.fingerprint(), engine.config.core.seed);
     let choices = (0..parsed.n).map(|index| {
         let text_seed = if index == 0 { seed } else { hash::fold(seed, u64::from(index)) };
         let stop = text::find_stop(text_seed, parsed.max_tokens, &parsed.stop);
         let end = natural_end(engine, parsed, text_seed);
+        let call = parsed.tools.as_ref().map(|_| CALL_TOKENS.max(parsed.min_tokens));
         let spec = Spec {
-            stop_after: [stop.as_ref().map(|stop| stop.tokens), end].into_iter().flatten().min(),
+            stop_after: [stop.as_ref().map(|stop| stop.tokens), end, call].into_iter().flatten().min(),
             external: std::mem::take(&mut route.external),
             hold: route.hold && index == 0,
             cache_hit_threshold: parsed.cache_hit_threshold.unwrap_or(engine.config.cache_hit_threshold),
@@ -194,30 +201,49 @@ async fn look_up(engine: &Engine, prompt: &BlockChain) -> Route {
 fn parse(engine: &Engine, api: Api, body: &[u8]) -> Result<Parsed, Refusal> {
     let limits = Limits { max_model_len: engine.config.max_model_len, max_choices: MAX_CHOICES };
     let parsed = Parsed::parse(api, body, limits)?;
-    match &parsed.model {
-        Some(model) if !engine.config.models.contains(model) => {
-            Err(Refusal::not_found(format!("The model `{model}` does not exist.")).with_param("model"))
-        }
-        _ => Ok(parsed),
-    }
+    check_model(engine, parsed.model.as_ref())?;
+    Ok(parsed)
 }
 
 fn meta(engine: &Engine, parsed: &Parsed, headers: &HeaderMap) -> Meta {
-    let named = headers.get("x-request-id").and_then(|value| value.to_str().ok());
-    let random = || format!("{:016x}", uuid::Uuid::new_v4().as_u64_pair().0);
-    let name = named.map_or_else(random, str::to_owned);
-    let id = match parsed.api {
-        Api::ChatCompletions => format!("chatcmpl-{name}"),
-        _ => format!("cmpl-{name}"),
-    };
-    let model = parsed.model.clone().or_else(|| engine.config.models.first().cloned());
+    let name = request_name(headers);
     Meta {
-        id,
-        model: model.unwrap_or_default(),
+        id: format!("{}{name}", prefix(parsed.api)),
+        model: model_name(engine, parsed.model.as_ref()),
         max_tokens: parsed.max_tokens,
         n: parsed.n,
         top_p: parsed.top_p,
         parent: TraceContext::extract(headers),
+    }
+}
+
+/// What the client called the request, else something random.
+fn request_name(headers: &HeaderMap) -> String {
+    let named = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+    named.map_or_else(|| format!("{:016x}", uuid::Uuid::new_v4().as_u64_pair().0), str::to_owned)
+}
+
+/// What the names of an API's answers begin with.
+const fn prefix(api: Api) -> &'static str {
+    match api {
+        Api::ChatCompletions => "chatcmpl-",
+        Api::Messages => "msg_",
+        Api::Responses => "resp_",
+        Api::Embeddings => "embd-",
+        _ => "cmpl-",
+    }
+}
+
+fn model_name(engine: &Engine, asked: Option<&String>) -> String {
+    asked.or_else(|| engine.config.models.first()).cloned().unwrap_or_default()
+}
+
+fn check_model(engine: &Engine, asked: Option<&String>) -> Result<(), Refusal> {
+    match asked {
+        Some(model) if !engine.config.models.contains(model) => {
+            Err(Refusal::not_found(format!("The model `{model}` does not exist.")).with_param("model"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -238,6 +264,44 @@ pub(super) async fn tokenize(engine: &Engine, request: Request<Incoming>) -> Res
     let api = if chat { Api::ChatCompletions } else { Api::Completions };
     let tokens = parse(engine, api, &body)?.prompt;
     Ok(document(&json!({"count": tokens.len(), "max_model_len": engine.config.max_model_len, "tokens": tokens})))
+}
+
+/// `POST /v1/embeddings`. Each input takes its place in the instance as a prompt does whose answer is one token; unlike a
+/// real instance, this one counts that token as generated.
+pub(super) async fn embed(
+    engine: Arc<Engine>,
+    fault: Fault,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let (head, body) = request.into_parts();
+    let asked = Embeddings::parse(&read(&engine, body).await?, engine.config.max_model_len)?;
+    check_model(&engine, asked.model.as_ref())?;
+    let (name, model) = (request_name(&head.headers), model_name(&engine, asked.model.as_ref()));
+    let id = format!("{}{name}", prefix(Api::Embeddings));
+    let mut waiting = Vec::with_capacity(asked.inputs.len());
+    for tokens in &asked.inputs {
+        let mut prompt = BlockChain::new(engine.config.core.block_size, 0);
+        prompt.extend(tokens.iter().copied());
+        let meta = Meta {
+            id: id.clone(),
+            model: model.clone(),
+            max_tokens: 1,
+            n: 1,
+            top_p: 1.0,
+            parent: TraceContext::extract(&head.headers),
+        };
+        let seed = prompt.fingerprint();
+        waiting.push(engine.instance.submit(Spec::new(prompt, seed, 1), None, meta));
+    }
+    for ticket in &mut waiting {
+        ticket.finished().await;
+    }
+    let created = telemetry::clock::now().unix_nanos() / 1_000_000_000;
+    let document = asked.document(&id, &model, created).to_string();
+    let body = if fault.garbage { GARBAGE.into() } else { Bytes::from(document) };
+    let mut response = json_response(Bytes::new());
+    *response.body_mut() = Broken::wrap(body.into(), fault);
+    Ok(response)
 }
 
 impl Answer {

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 /// Answers one request.
 pub(crate) async fn handle(engine: Arc<Engine>, request: Request<Incoming>) -> Response<Body> {
-    route(engine, request).await.unwrap_or_else(|refusal| refuse(&refusal))
+    let api = Api::from_path(request.uri().path());
+    route(engine, request).await.unwrap_or_else(|refusal| refuse(api, &refusal))
 }
 
 async fn route(engine: Arc<Engine>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
@@ -37,7 +38,8 @@ async fn route(engine: Arc<Engine>, request: Request<Incoming>) -> Result<Respon
         (&Method::GET, "/metrics") => Ok(engine.recorder.metrics(request.headers())),
         (&Method::POST, "/tokenize") => generate::tokenize(&engine, request).await,
         (&Method::POST, path) => match Api::from_path(path) {
-            Some(api @ (Api::ChatCompletions | Api::Completions)) => {
+            Some(Api::Embeddings) => generate::embed(engine, fault, request).await,
+            Some(api @ (Api::ChatCompletions | Api::Completions | Api::Responses | Api::Messages)) => {
                 generate::generate(engine, api, fault, request).await
             }
             _ => Err(Refusal::not_found("Not Found")),
@@ -84,8 +86,8 @@ fn models(engine: &Engine) -> Response<Body> {
     document(&json!({"object": "list", "data": data}))
 }
 
-fn refuse(refusal: &Refusal) -> Response<Body> {
-    let mut response = json_response(refusal.to_json().into());
+fn refuse(api: Option<Api>, refusal: &Refusal) -> Response<Body> {
+    let mut response = json_response(refusal.to_json_of(api).into());
     *response.status_mut() = refusal.status;
     response
 }

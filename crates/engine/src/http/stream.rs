@@ -6,7 +6,6 @@
 
 use super::Refusal;
 use super::answer::{Answer, Choice, StoreJob};
-use crate::api::Frame;
 use crate::fault::{DRIP_BYTES, Fault};
 use bytes::Bytes;
 use http::Response;
@@ -43,6 +42,8 @@ impl Answer {
 /// The events of an answer.
 struct TokenStream {
     answer: Answer,
+    /// What is said before anything has been computed.
+    opening: Vec<u8>,
     phase: Phase,
 }
 
@@ -57,8 +58,10 @@ enum Phase {
 }
 
 impl TokenStream {
-    const fn new(answer: Answer) -> Self {
-        Self { answer, phase: Phase::Generating }
+    fn new(mut answer: Answer) -> Self {
+        let mut opening = Vec::new();
+        answer.frame.open(&mut opening);
+        Self { answer, opening, phase: Phase::Generating }
     }
 
     fn poll_generate(&mut self, cx: &Context<'_>) -> Poll<Vec<u8>> {
@@ -78,6 +81,9 @@ impl TokenStream {
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+        if !self.opening.is_empty() {
+            return Poll::Ready(Some(std::mem::take(&mut self.opening)));
+        }
         if let Phase::Generating = self.phase {
             let rest = ready!(self.poll_generate(cx));
             match self.answer.store_job().filter(|_| matches!(self.phase, Phase::Ended)) {
@@ -97,13 +103,13 @@ impl TokenStream {
 
 impl Answer {
     /// What follows the last choice's end.
-    fn render_end(&self, out: &mut Vec<u8>) {
+    fn render_end(&mut self, out: &mut Vec<u8>) {
         if self.failed() {
-            out.extend_from_slice(&Refusal::internal().to_event());
-        } else if self.include_usage {
-            self.frame.usage(self.usage(), out);
+            self.frame.fail(&Refusal::internal(), out);
+        } else {
+            let usage = self.usage();
+            self.frame.end(usage, self.include_usage, out);
         }
-        Frame::done(out);
     }
 }
 

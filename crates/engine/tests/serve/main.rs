@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test's helper, a panic is the report")]
 
+mod apis;
 mod faults;
 mod handover;
 mod http;

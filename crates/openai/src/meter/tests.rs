@@ -180,3 +180,71 @@ proptest! {
         }
     }
 }
+
+/// Pieces of output, some of them empty, by their kind.
+fn pieces() -> impl Strategy<Value = Vec<(usize, String)>> {
+    prop::collection::vec((0..3_usize, "[a-z \"\\\\é\n]{0,6}"), 0..12)
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+proptest! {
+    /// Whatever an Anthropic stream carries, its tokens are the deltas that show something, its usage joins the prompt of
+    /// its first event with the output of its last, and only its closing event ends it.
+    #[test]
+    fn an_anthropic_stream_counts_what_it_shows(pieces in pieces(), input in 1..9999_u64, output in 0..9999_u64) {
+        let mut meter = TokenMeter::new();
+        let start = format!(
+            r#"{{"type":"message_start","message":{{"content":[],"usage":{{"input_tokens":{input},"output_tokens":1}}}}}}"#
+        );
+        let opened = meter.feed(start.as_bytes());
+        prop_assert!(opened.tokens == 0 && !opened.done);
+        for (kind, text) in &pieces {
+            let (name, member) =
+                [("text_delta", "text"), ("thinking_delta", "thinking"), ("input_json_delta", "partial_json")][*kind];
+            let data = format!(
+                r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"{name}","{member}":{}}}}}"#, quoted(text)
+            );
+            let chunk = meter.feed(data.as_bytes());
+            prop_assert_eq!(chunk.tokens, u32::from(!text.is_empty()), "{}", data);
+            prop_assert!(!chunk.done && !chunk.error && chunk.usage.is_none());
+        }
+        let signature = br#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"x"}}"#;
+        prop_assert_eq!(meter.feed(signature).tokens, 0);
+        let delta = format!(
+            r#"{{"type":"message_delta","delta":{{"stop_reason":"tool_use"}},"usage":{{"output_tokens":{output}}}}}"#
+        );
+        let counted = meter.feed(delta.as_bytes());
+        prop_assert_eq!(counted.finish, Some(FinishReason::ToolCalls));
+        let usage = counted.usage.unwrap_or_default();
+        prop_assert_eq!((usage.prompt_tokens, usage.completion_tokens), (input, output));
+        let stop = meter.feed(br#"{"type":"message_stop"}"#);
+        prop_assert!(!counted.done && stop.done);
+    }
+
+    /// The same for the Responses API, whose last event has the whole usage.
+    #[test]
+    fn a_responses_stream_counts_what_it_shows(pieces in pieces(), input in 0..9999_u64, output in 0..9999_u64) {
+        let mut meter = TokenMeter::new();
+        let opened = meter.feed(br#"{"type":"response.created","response":{"status":"in_progress","usage":null}}"#);
+        prop_assert!(opened.tokens == 0 && !opened.done);
+        for (kind, text) in &pieces {
+            let name = ["output_text", "reasoning_text", "function_call_arguments"][*kind];
+            let data = format!(r#"{{"delta":{},"type":"response.{name}.delta","item_id":"i"}}"#, quoted(text));
+            let chunk = meter.feed(data.as_bytes());
+            prop_assert_eq!(chunk.tokens, u32::from(!text.is_empty()), "{}", data);
+            let whole = format!(r#"{{"type":"response.{name}.done","text":{}}}"#, quoted(text));
+            prop_assert_eq!(meter.feed(whole.as_bytes()).tokens, 0);
+            prop_assert!(!chunk.done && !chunk.error && chunk.usage.is_none());
+        }
+        let last = format!(
+            r#"{{"type":"response.completed","response":{{"usage":{{"input_tokens":{input},"output_tokens":{output}}}}}}}"#
+        );
+        let closed = meter.feed(last.as_bytes());
+        let usage = closed.usage.unwrap_or_default();
+        prop_assert!(closed.done && closed.tokens == 0);
+        prop_assert_eq!((usage.prompt_tokens, usage.completion_tokens), (input, output));
+    }
+}

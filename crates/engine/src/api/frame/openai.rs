@@ -1,36 +1,15 @@
-//! Rendering answers: stream chunks and whole documents.
-//!
-//! No value tree is built. The members that repeat in every chunk of an answer are rendered once per request; a token
-//! adds its text between two constant strings. Members and their order are those of the samples.
+//! Text and chat completions.
 
-use super::request::Dialect;
+use super::{Ending, Terms, Tools, Usage, put, quote};
+use crate::api::Dialect;
 use openai::Api;
-use std::io::Write as _;
-
-/// Token counts of an answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    /// Prompt length.
-    pub(crate) prompt: u32,
-    /// Tokens generated, over all choices.
-    pub(crate) completion: u32,
-    /// Prompt tokens found in a cache, where the instance is told to say so.
-    pub(crate) cached: Option<u32>,
-}
-
-/// How one choice ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ending<'a> {
-    /// `finish_reason`.
-    pub(crate) reason: &'a str,
-    /// `stop_reason`: the stop string that was met.
-    pub(crate) stop: Option<&'a str>,
-}
 
 /// What all chunks of one answer share.
 #[derive(Clone, Debug)]
-pub(crate) struct Frame {
+pub(crate) struct Completion {
     chat: bool,
+    /// The function that is called, where one is.
+    tools: Option<Tools>,
     dialect: Dialect,
     /// `{"id":…,"object":…,"created":…,"model":…,"choices":[`, for chunks.
     chunk: Vec<u8>,
@@ -42,15 +21,10 @@ pub(crate) struct Frame {
 
 const FINGERPRINT: &str = "vllm-0.32.0-80fa74aa";
 
-impl Frame {
+impl Completion {
     /// Renders what repeats. `continuous` is the prompt's length where every chunk is to carry usage.
-    pub(crate) fn new(
-        (api, dialect): (Api, Dialect),
-        id: &str,
-        model: &str,
-        created: u64,
-        continuous: Option<u32>,
-    ) -> Self {
+    pub(super) fn new(terms: Terms<'_>, tools: Option<Tools>) -> Self {
+        let Terms { api, dialect, id, model, created, continuous, .. } = terms;
         let chat = api == Api::ChatCompletions;
         let (whole, chunk) =
             if chat { ("chat.completion", "chat.completion.chunk") } else { ("text_completion", "text_completion") };
@@ -60,11 +34,11 @@ impl Frame {
         };
         let mut data = b"data: ".to_vec();
         data.append(&mut head(chunk));
-        Self { chat, dialect, chunk: data, document: head(whole), continuous }
+        Self { chat, tools, dialect, chunk: data, document: head(whole), continuous }
     }
 
     /// The chunk that opens a chat choice; completions have none.
-    pub(crate) fn role(&self, index: u32, out: &mut Vec<u8>) {
+    pub(super) fn role(&self, index: u32, out: &mut Vec<u8>) {
         if !self.chat {
             return;
         }
@@ -84,9 +58,9 @@ impl Frame {
     }
 
     /// The chunk of one token. `text` comes in two parts and needs no escaping; `tokens` counts this one.
-    pub(crate) fn token(&self, index: u32, text: (&str, &str), tokens: u32, out: &mut Vec<u8>) {
+    pub(super) fn token(&self, index: u32, text: (&str, &str), tokens: u32, out: &mut Vec<u8>) {
         self.open(index, out);
-        self.put_text(text, out);
+        self.put_text(index, text, tokens == 1, false, out);
         let tail = match (self.dialect, self.chat) {
             (Dialect::Vllm, true) => r#","logprobs":null,"finish_reason":null,"token_ids":null}]"#,
             (Dialect::Vllm, false) => {
@@ -99,16 +73,17 @@ impl Frame {
     }
 
     /// The chunk that ends a choice. vLLM puts the last token into it; `text` is empty where there is none.
-    pub(crate) fn last(&self, index: u32, text: (&str, &str), ending: Ending<'_>, tokens: u32, out: &mut Vec<u8>) {
+    pub(super) fn last(&self, index: u32, text: (&str, &str), ending: Ending<'_>, tokens: u32, out: &mut Vec<u8>) {
         if self.dialect == Dialect::Sglang && text != ("", "") {
             self.token(index, text, tokens, out);
             return self.last(index, ("", ""), ending, tokens, out);
         }
         self.open(index, out);
-        self.put_text(text, out);
+        let closes = tokens > 0 && ending.reason == "stop";
+        self.put_text(index, text, tokens == 1 && text != ("", ""), closes, out);
         let stop = ending.stop.map_or_else(|| "null".to_owned(), quote);
         let name = self.stop_member();
-        put(out, format_args!(r#","logprobs":null,"finish_reason":"{}","{name}":{stop}"#, ending.reason));
+        put(out, format_args!(r#","logprobs":null,"finish_reason":"{}","{name}":{stop}"#, self.reason(ending)));
         let tail = match (self.dialect, self.chat) {
             (Dialect::Vllm, true) => r#","token_ids":null}]"#,
             (Dialect::Vllm, false) => r#","prompt_token_ids":null,"token_ids":null}]"#,
@@ -119,7 +94,7 @@ impl Frame {
     }
 
     /// The chunk that only carries usage.
-    pub(crate) fn usage(&self, usage: Usage, out: &mut Vec<u8>) {
+    pub(super) fn usage(&self, usage: Usage, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.chunk);
         out.extend_from_slice(br#"],"usage":"#);
         usage.render(usage.cached.is_some(), out);
@@ -129,19 +104,14 @@ impl Frame {
         out.extend_from_slice(b"}\n\n");
     }
 
-    /// The marker after the last chunk.
-    pub(crate) fn done(out: &mut Vec<u8>) {
-        out.extend_from_slice(b"data: [DONE]\n\n");
-    }
-
     /// A whole answer: each choice's text and ending, the usage, and `kv_transfer_params` (JSON) where there are any.
-    pub(crate) fn document(&self, choices: &[(String, Ending<'_>)], usage: Usage, kv: Option<&str>) -> Vec<u8> {
+    pub(super) fn document(&self, choices: &[(String, Ending<'_>)], usage: Usage, kv: Option<&str>) -> Vec<u8> {
         let mut out = self.document.clone();
         for (index, (text, ending)) in choices.iter().enumerate() {
             if index > 0 {
                 out.push(b',');
             }
-            self.put_choice(index, &quote(text), *ending, &mut out);
+            self.put_choice(index, text, *ending, &mut out);
         }
         let fingerprint = match self.dialect {
             Dialect::Vllm => format!(r#","service_tier":null,"system_fingerprint":"{FINGERPRINT}""#),
@@ -161,13 +131,20 @@ impl Frame {
     }
 
     fn put_choice(&self, index: usize, text: &str, ending: Ending<'_>, out: &mut Vec<u8>) {
-        let reason = ending.reason;
+        let reason = self.reason(ending);
+        let (text, calls) = match &self.tools {
+            None => (quote(text), String::new()),
+            Some(tools) => ("null".to_owned(), format!(r#","tool_calls":[{}]"#, tools.whole(index, text, ending))),
+        };
         let stop = ending.stop.map_or_else(|| "null".to_owned(), quote);
         let name = self.stop_member();
         let body = match (self.chat, self.dialect) {
             (true, Dialect::Vllm) => format!(
-                r#""message":{{"role":"assistant","content":{text},"refusal":null,"annotations":null,"audio":null,"function_call":null,"reasoning":null}}"#
+                r#""message":{{"role":"assistant","content":{text},"refusal":null,"annotations":null,"audio":null,"function_call":null,"reasoning":null{calls}}}"#
             ),
+            (true, Dialect::Sglang) if self.tools.is_some() => {
+                format!(r#""message":{{"role":"assistant","content":{text},"reasoning_content":null{calls}}}"#)
+            }
             (true, Dialect::Sglang) => format!(
                 r#""message":{{"role":"assistant","content":{text},"reasoning_content":null,"tool_calls":null}}"#
             ),
@@ -203,7 +180,19 @@ impl Frame {
         }
     }
 
-    fn put_text(&self, (carried, own): (&str, &str), out: &mut Vec<u8>) {
+    /// OpenAI's word for how the choice ended.
+    fn reason<'a>(&self, ending: Ending<'a>) -> &'a str {
+        if self.tools.is_some() && ending.reason == "stop" { "tool_calls" } else { ending.reason }
+    }
+
+    /// The output member of one chunk; of a call's arguments, `first` opens and `closes` ends them.
+    fn put_text(&self, index: u32, text: (&str, &str), first: bool, closes: bool, out: &mut Vec<u8>) {
+        let (carried, own) = text;
+        if let Some(tools) = &self.tools {
+            out.extend_from_slice(br#","delta":{"tool_calls":["#);
+            tools.part(index as usize, text, first, closes, out);
+            return out.extend_from_slice(b"]}");
+        }
         out.extend_from_slice(if self.chat { br#","delta":{"content":""# } else { br#","text":""# });
         out.extend_from_slice(carried.as_bytes());
         out.extend_from_slice(own.as_bytes());
@@ -222,29 +211,3 @@ impl Frame {
         out.extend_from_slice(b"}\n\n");
     }
 }
-
-impl Usage {
-    fn render(self, details: bool, out: &mut Vec<u8>) {
-        let Self { prompt, completion, cached } = self;
-        let total = prompt + completion;
-        put(out, format_args!(r#"{{"prompt_tokens":{prompt},"total_tokens":{total},"completion_tokens":{completion}"#));
-        if details {
-            let cached = cached.map_or_else(|| "null".to_owned(), |cached| format!(r#"{{"cached_tokens":{cached}}}"#));
-            put(out, format_args!(r#","prompt_tokens_details":{cached},"completion_tokens_details":null"#));
-        }
-        out.push(b'}');
-    }
-}
-
-fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    // Writing to a vector does not fail.
-    let _ = out.write_fmt(text);
-}
-
-/// `text` as a JSON string.
-fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-#[cfg(test)]
-mod tests;
