@@ -24,6 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("bench", &[]),
     ("fleet", &["audit", "engine", "gateway", "openai", "proxy", "sidecar", "telemetry"]),
     ("candor", &["audit", "bench", "engine", "fleet", "gateway", "proxy", "sidecar", "telemetry"]),
+    ("testkit", &[]),
     ("xtask", &[]),
 ];
 

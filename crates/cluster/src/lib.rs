@@ -5,12 +5,16 @@
 //! - [`records`]: the protobuf messages in Redis and etcd (instance metadata and status, discovery) and those of the llumlet's
 //!   gRPC service;
 //! - [`keys`]: under which names they lie there;
-//! - [`api`]: the JSON that gateways and the scheduler exchange.
+//! - [`api`]: the JSON that gateways and the scheduler exchange;
+//! - [`cms`]: where instances say what they are and how they are.
 //!
 //! A record that cannot be read is an error that names its key ([`BadRecord`]), and costs that record only.
 
 pub mod api;
+pub mod cms;
 pub mod keys;
 pub mod records;
+mod redis;
 
 pub use records::BadRecord;
+pub use redis::{Redis, RedisConfig, RedisUrlError, StoreError};
