@@ -15,14 +15,17 @@
 //! - **What an engine hands over is opaque.** `kv_transfer_params` goes from the prefill response into the decode leg byte for
 //!   byte: fields that a later engine adds need no release of ours.
 
+pub mod bootstrap;
 mod cached_tokens;
 pub mod hosts;
 mod limits;
+mod peer;
 mod plan;
 mod probe;
 mod protocol;
 
 pub use cached_tokens::CachedTokens;
-pub use plan::{Concurrent, Handover, Plan, PrefillBodyError, Room, Serial};
+pub use peer::{Meeting, Peer, Room};
+pub use plan::{Concurrent, Handover, HandoverError, Plan, PlanError, Serial};
 pub use probe::{Probe, Verdict};
 pub use protocol::{DEFAULT_BOOTSTRAP_PORT, Order, Protocol, ProtocolError};

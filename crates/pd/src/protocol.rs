@@ -18,6 +18,18 @@ pub enum Protocol {
         /// Port of the prefill server's bootstrap service.
         bootstrap_port: u16,
     },
+    /// vLLM's MooncakeConnector: both legs at once, meeting at a transfer whose parties the prefill server's bootstrap
+    /// service knows.
+    Mooncake {
+        /// Port of that service.
+        bootstrap_port: u16,
+    },
+    /// blade-kvt: the decoder finds the prefill instance by the address of its connector.
+    Kvt {
+        /// Prefill first, and the decode instance is chosen when it is done; else the decode leg alone is sent, and the
+        /// decoder has the prompt computed.
+        staged: bool,
+    },
 }
 
 /// Which leg goes first.
@@ -27,6 +39,8 @@ pub enum Order {
     Serial,
     /// The legs need each other at the same time.
     Concurrent,
+    /// There is one leg: the decoder talks to the prefill instance itself.
+    Decode,
 }
 
 impl Protocol {
@@ -37,6 +51,8 @@ impl Protocol {
             Self::NixlV2 => "nixlv2",
             Self::SharedStorage => "lmcache",
             Self::SgLang { .. } => "sglang",
+            Self::Mooncake { .. } => "mooncake",
+            Self::Kvt { .. } => "kvt",
         }
     }
 
@@ -44,8 +60,9 @@ impl Protocol {
     #[must_use]
     pub fn order(self) -> Order {
         match self {
-            Self::NixlV2 | Self::SharedStorage => Order::Serial,
-            Self::SgLang { .. } => Order::Concurrent,
+            Self::NixlV2 | Self::SharedStorage | Self::Kvt { staged: true } => Order::Serial,
+            Self::SgLang { .. } | Self::Mooncake { .. } => Order::Concurrent,
+            Self::Kvt { staged: false } => Order::Decode,
         }
     }
 
@@ -54,7 +71,34 @@ impl Protocol {
     pub fn with_bootstrap_port(self, port: u16) -> Self {
         match self {
             Self::SgLang { .. } => Self::SgLang { bootstrap_port: port },
+            Self::Mooncake { .. } => Self::Mooncake { bootstrap_port: port },
             other => other,
+        }
+    }
+
+    /// The port of a bootstrap service that must be asked ([`bootstrap`](crate::bootstrap)) before an attempt is planned.
+    #[must_use]
+    pub fn query_port(self) -> Option<u16> {
+        match self {
+            Self::Mooncake { bootstrap_port } => Some(bootstrap_port),
+            _ => None,
+        }
+    }
+
+    /// The protocol that a Llumnix gateway's `--pd-disagg-protocol` means by `name`, or that any other component calls so.
+    ///
+    /// What Llumnix calls `vllm-mooncake` is `nixlv2` on the wire: the prefill answers with `kv_transfer_params`, which the
+    /// decode leg carries on. llm-d's `mooncake` is another protocol, which asks a bootstrap service and sends both legs at
+    /// once.
+    ///
+    /// # Errors
+    /// As [`Protocol::from_str`].
+    pub fn from_gateway_flag(name: &str, staged: bool) -> Result<Self, ProtocolError> {
+        match name {
+            "vllm-kvt" | "kvt" => Ok(Self::Kvt { staged }),
+            "vllm-mooncake" => Ok(Self::NixlV2),
+            "sglang-mooncake" => Ok(Self::SgLang { bootstrap_port: DEFAULT_BOOTSTRAP_PORT }),
+            name => name.parse().map_err(|_| ProtocolError::Unknown { name: name.to_owned(), supported: GATEWAY }),
         }
     }
 }
@@ -65,27 +109,43 @@ impl fmt::Display for Protocol {
     }
 }
 
+/// What a sidecar can be told.
+const SIDECAR: &str = "nixlv2, lmcache, shared-storage, sglang, mooncake";
+/// What a gateway can be told.
+const GATEWAY: &str = "nixlv2, lmcache, sglang, mooncake, kvt, vllm-kvt, vllm-mooncake, sglang-mooncake";
+
 /// Why a name is not a protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// Known from the systems that Candor follows, and not built yet.
-    #[error("`{0}` is not supported yet (supported: nixlv2, lmcache, shared-storage, sglang)")]
+    #[error("`{0}` is not supported yet (supported: {SIDECAR})")]
     NotYet(String),
+    /// The gateway's business: a sidecar stands before one decoder, and cannot choose another after the prefill.
+    #[error("`{0}` is run by the gateway (--pd-disagg-protocol); a sidecar supports: {SIDECAR}")]
+    GatewayOnly(String),
     /// No such protocol anywhere.
-    #[error("`{0}` is not a P/D protocol (supported: nixlv2, lmcache, shared-storage, sglang)")]
-    Unknown(String),
+    #[error("`{name}` is not a P/D protocol (supported: {supported})")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        supported: &'static str,
+    },
 }
 
 impl FromStr for Protocol {
     type Err = ProtocolError;
 
+    /// Reads the name that a sidecar's `--kv-connector` knows.
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name {
             "nixlv2" => Ok(Self::NixlV2),
             "lmcache" | "shared-storage" => Ok(Self::SharedStorage),
             "sglang" => Ok(Self::SgLang { bootstrap_port: DEFAULT_BOOTSTRAP_PORT }),
-            "mooncake" | "offloading" | "kvt" => Err(ProtocolError::NotYet(name.to_owned())),
-            _ => Err(ProtocolError::Unknown(name.to_owned())),
+            "mooncake" => Ok(Self::Mooncake { bootstrap_port: DEFAULT_BOOTSTRAP_PORT }),
+            "offloading" => Err(ProtocolError::NotYet(name.to_owned())),
+            "kvt" => Err(ProtocolError::GatewayOnly(name.to_owned())),
+            _ => Err(ProtocolError::Unknown { name: name.to_owned(), supported: SIDECAR }),
         }
     }
 }
@@ -96,7 +156,7 @@ mod tests {
 
     #[test]
     fn names_round_trip_and_aliases_are_known() {
-        for name in ["nixlv2", "lmcache", "sglang"] {
+        for name in ["nixlv2", "lmcache", "sglang", "mooncake"] {
             assert_eq!(name.parse::<Protocol>().unwrap().name(), name);
         }
         assert_eq!("shared-storage".parse(), Ok(Protocol::SharedStorage));
@@ -104,10 +164,22 @@ mod tests {
 
     #[test]
     fn later_protocols_say_so_and_typos_are_told_apart() {
-        for name in ["mooncake", "offloading", "kvt"] {
-            let error = name.parse::<Protocol>().unwrap_err();
-            assert!(error.to_string().contains("not supported yet"), "{error}");
-        }
-        assert_eq!("nixl".parse::<Protocol>(), Err(ProtocolError::Unknown("nixl".to_owned())));
+        let error = "offloading".parse::<Protocol>().unwrap_err();
+        assert!(error.to_string().contains("not supported yet"), "{error}");
+        let error = "kvt".parse::<Protocol>().unwrap_err();
+        assert!(error.to_string().contains("gateway"), "{error}");
+        assert!(matches!("nixl".parse::<Protocol>(), Err(ProtocolError::Unknown { .. })));
+    }
+
+    #[test]
+    fn a_gateway_knows_the_names_of_llumnix_too() {
+        let read = |name, staged| Protocol::from_gateway_flag(name, staged).unwrap();
+        assert_eq!(read("vllm-kvt", false), Protocol::Kvt { staged: false });
+        assert_eq!(read("kvt", true), Protocol::Kvt { staged: true });
+        assert_eq!(read("vllm-mooncake", true), Protocol::NixlV2);
+        assert_eq!(read("sglang-mooncake", false).name(), "sglang");
+        assert_eq!(read("mooncake", false).query_port(), Some(DEFAULT_BOOTSTRAP_PORT));
+        let error = Protocol::from_gateway_flag("vllm", false).unwrap_err();
+        assert!(error.to_string().contains("vllm-kvt"), "{error}");
     }
 }

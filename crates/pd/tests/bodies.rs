@@ -4,7 +4,8 @@
 
 use bytes::Bytes;
 use openai::{Api, Body};
-use pd::{CachedTokens, Concurrent, Handover, Plan, Protocol, Room, Serial, hosts};
+use pd::bootstrap::Engines;
+use pd::{CachedTokens, Concurrent, Handover, Meeting, Peer, Plan, PlanError, Protocol, Room, Serial, hosts};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -18,17 +19,21 @@ fn value(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap()
 }
 
+fn peer() -> Peer {
+    Peer::new("10.0.0.7").with_kv_address("10.0.0.8", 28000)
+}
+
 fn serial<'a>(protocol: Protocol, api: Api, body: &'a Body) -> Serial<'a> {
-    match protocol.plan(api, body, "10.0.0.7", Room::random()) {
+    match protocol.plan(api, body, &peer(), None).unwrap() {
         Plan::Serial(serial) => serial,
-        Plan::Concurrent(_) => panic!("{protocol} is serial"),
+        other => panic!("{protocol} is serial, not {other:?}"),
     }
 }
 
 fn concurrent(body: &Body, host: &str, room: Room) -> Concurrent {
-    match SGLANG.plan(Api::ChatCompletions, body, host, room) {
+    match SGLANG.plan(Api::ChatCompletions, body, &Peer::new(host), Some(&Meeting::Room(room))).unwrap() {
         Plan::Concurrent(concurrent) => concurrent,
-        Plan::Serial(_) => panic!("sglang is concurrent"),
+        other => panic!("sglang is concurrent, not {other:?}"),
     }
 }
 
@@ -37,7 +42,7 @@ const PREFILLED: &str = r#"{"id":"cmpl-1","choices":[],"usage":{"prompt_tokens":
 const PARAMS: &str = r#"{"do_remote_prefill":true,"do_remote_decode":false,"remote_block_ids":[[1,2, 3]],"remote_engine_id":"d3f3be17","remote_request_id":"cmpl-1-0","remote_host":"127.0.0.1","remote_port":5600,"tp_size":1,"remote_blocks_expiry_time":1.50e3,"transfer_mode":"pull"}"#;
 
 fn prefilled(serial: &Serial<'_>) -> Handover {
-    serial.handover(Bytes::from_static(PREFILLED.as_bytes())).unwrap()
+    serial.handover(Bytes::from_static(PREFILLED.as_bytes()), &peer()).unwrap()
 }
 
 #[test]
@@ -106,12 +111,12 @@ fn a_prefill_that_names_no_blocks_leaves_the_decoder_to_compute() {
     let client = body(r#"{"prompt":"p"}"#);
     let plan = serial(Protocol::NixlV2, Api::Completions, &client);
     for silent in [r#"{"choices":[]}"#, r#"{"choices":[],"kv_transfer_params":null}"#] {
-        let handover = plan.handover(Bytes::from_static(silent.as_bytes())).unwrap();
+        let handover = plan.handover(Bytes::from_static(silent.as_bytes()), &peer()).unwrap();
         assert!(!handover.names_blocks());
         assert_eq!(value(&plan.decode(&handover))["kv_transfer_params"], Value::Null);
         assert_eq!(plan.release(&handover), None, "nothing is held");
     }
-    assert!(plan.handover(Bytes::from_static(b"<html>")).is_err());
+    assert!(plan.handover(Bytes::from_static(b"<html>"), &peer()).is_err());
 }
 
 #[test]
@@ -138,7 +143,7 @@ fn a_shared_store_needs_no_params_and_tries_the_decoder_first_when_asked() {
         prefill,
         json!({"prompt":"p","stream":true,"max_tokens":1,"min_tokens":1,"max_completion_tokens":1,"cache_hit_threshold":0})
     );
-    let decode = plan.decode(&plan.handover(Bytes::from_static(b"data: [DONE]\n\n")).unwrap());
+    let decode = plan.decode(&plan.handover(Bytes::from_static(b"data: [DONE]\n\n"), &peer()).unwrap());
     assert_eq!(decode, r#"{"prompt":"p","stream":true,"max_tokens":9,"min_tokens":5,"cache_hit_threshold":0}"#);
 
     let client = body(r#"{"prompt":"p","cache_hit_threshold":0.80}"#);
@@ -287,4 +292,59 @@ proptest! {
         let planned = ["max_tokens", "max_completion_tokens", "min_tokens", "stream", "stream_options"];
         prop_assert_eq!(rest(prefill.as_object().unwrap(), &planned), rest(&map, &planned));
     }
+}
+
+#[test]
+fn mooncake_legs_name_one_transfer_and_only_the_prefill_is_for_one_token() {
+    let client = body(r#"{"prompt":"p","stream":true,"stream_options":{},"max_tokens":9,"kv_transfer_params":{"remote_host":"evil"}}"#);
+    let protocol = Protocol::Mooncake { bootstrap_port: 8998 };
+    let engines = Engines::parse(br#"{"3":{"engine_id":"e-3"}}"#).unwrap();
+    let meeting = Meeting::Transfer(engines.transfer("[fd00::7]:8998"));
+    let Plan::Concurrent(legs) = protocol.plan(Api::Completions, &client, &peer(), Some(&meeting)).unwrap() else {
+        panic!("mooncake is concurrent");
+    };
+    let (prefill, decode) = (value(&legs.prefill), value(&legs.decode));
+    let id = prefill["kv_transfer_params"]["transfer_id"].clone();
+    assert!(id.as_str().unwrap().starts_with("xfer-"));
+    assert_eq!(
+        prefill,
+        json!({"prompt":"p","stream":false,"max_tokens":1,"max_completion_tokens":1,
+            "kv_transfer_params":{"do_remote_decode":true,"do_remote_prefill":false,"transfer_id":id}})
+    );
+    assert_eq!(
+        decode,
+        json!({"prompt":"p","stream":true,"stream_options":{},"max_tokens":9,
+            "kv_transfer_params":{"do_remote_decode":false,"do_remote_prefill":true,"transfer_id":id,
+                "remote_bootstrap_addr":"http://[fd00::7]:8998","remote_engine_id":"e-3"}})
+    );
+    assert_eq!(legs.rank, Some(3));
+    assert_eq!(protocol.plan(Api::Completions, &client, &peer(), None).unwrap_err(), PlanError::NoMeeting("mooncake"));
+}
+
+#[test]
+fn kvt_sends_the_decoder_to_the_prefill_instances_connector() {
+    let client = body(r#"{"prompt":"p","stream":true}"#);
+    let batch = Protocol::Kvt { staged: false };
+    let Plan::Decode(decode) = batch.plan(Api::Completions, &client, &peer(), None).unwrap() else {
+        panic!("a decode leg alone");
+    };
+    let expected = r#"{"prompt":"p","stream":true,"kv_transfer_params":{"remote_host":"10.0.0.8","remote_port":28000}}"#;
+    assert_eq!(decode, expected);
+    let nowhere = batch.plan(Api::Completions, &client, &Peer::new("10.0.0.7"), None);
+    assert_eq!(nowhere.unwrap_err(), PlanError::NoKvAddress);
+}
+
+#[test]
+fn a_staged_kvt_prefill_is_found_by_address() {
+    let client = body(r#"{"prompt":"p","stream":true,"max_tokens":7}"#);
+    let plan = serial(Protocol::Kvt { staged: true }, Api::Completions, &client);
+    let prefill = value(&plan.prefill());
+    assert_eq!(
+        prefill,
+        json!({"prompt":"p","stream":false,"max_tokens":1,"max_completion_tokens":1,"kv_transfer_params":{"do_remote_decode":true}})
+    );
+    let handover = plan.handover(Bytes::from_static(br#"{"usage":{"prompt_tokens":3}}"#), &peer()).unwrap();
+    let expected = json!({"do_remote_prefill":true,"remote_host":"10.0.0.8","remote_port":28000});
+    assert_eq!(value(&plan.decode(&handover))["kv_transfer_params"], expected);
+    assert_eq!(value(&plan.release(&handover).unwrap())["kv_transfer_params"], expected);
 }
