@@ -296,7 +296,9 @@ proptest! {
 
 #[test]
 fn mooncake_legs_name_one_transfer_and_only_the_prefill_is_for_one_token() {
-    let client = body(r#"{"prompt":"p","stream":true,"stream_options":{},"max_tokens":9,"kv_transfer_params":{"remote_host":"evil"}}"#);
+    let client = body(
+        r#"{"prompt":"p","stream":true,"stream_options":{},"max_tokens":9,"kv_transfer_params":{"remote_host":"evil"}}"#,
+    );
     let protocol = Protocol::Mooncake { bootstrap_port: 8998 };
     let engines = Engines::parse(br#"{"3":{"engine_id":"e-3"}}"#).unwrap();
     let meeting = Meeting::Transfer(engines.transfer("[fd00::7]:8998"));
@@ -328,7 +330,8 @@ fn kvt_sends_the_decoder_to_the_prefill_instances_connector() {
     let Plan::Decode(decode) = batch.plan(Api::Completions, &client, &peer(), None).unwrap() else {
         panic!("a decode leg alone");
     };
-    let expected = r#"{"prompt":"p","stream":true,"kv_transfer_params":{"remote_host":"10.0.0.8","remote_port":28000}}"#;
+    let expected =
+        r#"{"prompt":"p","stream":true,"kv_transfer_params":{"remote_host":"10.0.0.8","remote_port":28000}}"#;
     assert_eq!(decode, expected);
     let nowhere = batch.plan(Api::Completions, &client, &Peer::new("10.0.0.7"), None);
     assert_eq!(nowhere.unwrap_err(), PlanError::NoKvAddress);

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use coordinator::Failure;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
@@ -15,7 +16,6 @@ use proxy::body::collect;
 use proxy::{Body, headers as http_headers};
 use telemetry::{Blame, Stage};
 
-use crate::failure::Failure;
 use crate::headers::{self, REQUEST_ID};
 use crate::rank::Rank;
 

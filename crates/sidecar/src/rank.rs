@@ -4,16 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use coordinator::{Decoder, Failure, Runner};
 use http::HeaderMap;
 use openai::ErrorKind;
-use proxy::{Client, Drain};
+use proxy::Drain;
 use telemetry::coordinator::{Connector, Coordinator};
 
 use crate::config::Config;
-use crate::failure::Failure;
 use crate::headers::DATA_PARALLEL;
-use crate::prefill::Patience;
-use crate::release::Decoder;
 use crate::targets::Targets;
 
 /// What all listeners of the process share.
@@ -21,7 +19,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) connector: Connector,
     pub(crate) coordinator: Coordinator,
-    pub(crate) client: Client,
+    pub(crate) runner: Runner,
     pub(crate) targets: Targets,
     pub(crate) drain: Drain,
     /// The pods of the pool have been read at least once; true from the start where there is no pool.
@@ -31,15 +29,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn patience(&self) -> Patience {
-        Patience {
-            retries: self.config.prefill_retries,
-            backoff: self.config.prefill_backoff,
-            limit: self.config.prefill_timeout,
-            max_body: self.config.max_body,
-        }
-    }
-
     pub(crate) fn are_pods_known(&self) -> bool {
         self.pods_known.load(Ordering::Relaxed)
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use coordinator::{Decoder, Patience, Runner, Settings};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use openai::{Api, ApiError, ErrorKind};
-use pd::Protocol;
 use proxy::client::{ClientConfig, TlsPolicy};
 use proxy::server::BindError;
 use proxy::tls::{ServerTls, TlsError};
@@ -17,15 +17,14 @@ use proxy::{Body, Client, Drain, DrainReport, Listener, ListenerConfig, Target};
 use telemetry::Stage;
 use telemetry::Telemetry;
 use telemetry::clock;
-use telemetry::coordinator::{Connector, Coordinator};
+use telemetry::coordinator::Coordinator;
 
 use crate::allow::AllowList;
 use crate::config::{Config, Serving, StageTls};
 use crate::kubernetes::{self, PodReader, PodsError};
 use crate::rank::{Rank, Shared};
-use crate::release::Decoder;
 use crate::targets::Targets;
-use crate::{failure, generate, passthrough};
+use crate::{generate, passthrough};
 
 /// How long the decoder may take to say that it is healthy.
 const PROBE: Duration = Duration::from_secs(2);
@@ -123,7 +122,7 @@ fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {
 }
 
 fn share(config: Config, telemetry: &Telemetry, rank_addrs: &[SocketAddr], wait_for_pods: bool) -> Shared {
-    let connector = connector(config.protocol);
+    let connector = coordinator::connector(config.protocol);
     let client = Client::new(ClientConfig {
         connect_timeout: config.connect_timeout,
         max_idle_per_host: config.max_idle_per_host,
@@ -135,24 +134,27 @@ fn share(config: Config, telemetry: &Telemetry, rank_addrs: &[SocketAddr], wait_
         let decoder = Decoder { client: client.clone(), target, drain: drain.clone() };
         (addr.port(), Arc::new(decoder))
     };
+    let settings = Settings {
+        protocol: config.protocol,
+        patience: Patience {
+            retries: config.prefill_retries,
+            backoff: config.prefill_backoff,
+            limit: config.prefill_timeout,
+            max_body: config.max_body,
+        },
+        on_prefill_failure: config.on_prefill_failure,
+        exact_token_accounting: config.exact_token_accounting,
+    };
     let decoders = (0..config.ranks).zip(rank_addrs).map(decoder).collect();
     Shared {
         connector,
         coordinator: Coordinator::new(telemetry, connector),
         targets: Targets::new(AllowList::new(config.allow.clone()), config.prefill_tls, config.connect_timeout),
         pods_known: AtomicBool::new(!wait_for_pods),
+        runner: Runner::new(settings, client),
         config,
-        client,
         drain,
         decoders,
-    }
-}
-
-fn connector(protocol: Protocol) -> Connector {
-    match protocol {
-        Protocol::NixlV2 => Connector::NixlV2,
-        Protocol::SharedStorage => Connector::Lmcache,
-        Protocol::SgLang { .. } => Connector::Sglang,
     }
 }
 
@@ -226,7 +228,7 @@ fn serve_metrics(listener: Listener, telemetry: Arc<Telemetry>, shared: &Arc<Sha
                 ("/metrics", _) => metrics(&telemetry, &request),
                 ("/health", _) => plain(StatusCode::OK, "ok\n"),
                 ("/ready", Some(rank)) => ready(&rank).await,
-                _ => failure::made(Stage::Receive, &ApiError::new(ErrorKind::NotFound, "there is nothing here")),
+                _ => coordinator::made(Stage::Receive, &ApiError::new(ErrorKind::NotFound, "there is nothing here")),
             }
         }
     };

@@ -98,6 +98,17 @@ impl Target {
         self.rebuilt(|key| key.address = Some(address))
     }
 
+    /// Another service of the same host: at `port`, at the same address, without TLS.
+    #[must_use]
+    pub fn sibling(&self, port: u16) -> Self {
+        let host = self.0.authority.host();
+        #[expect(clippy::expect_used, reason = "the host of an authority and a port are an authority")]
+        let authority: Authority = format!("{host}:{port}").parse().expect("host and port as authority");
+        let sibling = Self::new(&authority, None);
+        let address = self.0.key.address;
+        sibling.map_or_else(|| self.clone(), |sibling| sibling.rebuilt(|key| key.address = address))
+    }
+
     fn new(authority: &Authority, tls: Option<TlsPolicy>) -> Option<Self> {
         let default_port = if tls.is_some() { 443 } else { 80 };
         // `user@` in an authority is never meant; `host()` would drop it silently.

@@ -18,7 +18,6 @@ const NEVER_INERT: &str = "\0";
 
 const FLAGS: &[(&str, Fate)] = &[
     ("ec-connector", Fate::NotYet("")),
-    ("mooncake-bootstrap-port", Fate::NotYet(NEVER_INERT)),
     ("p2p-connector-port", Fate::NotYet(NEVER_INERT)),
     ("enable-p2p-pull", Fate::NotYet("false")),
     ("enable-speculative-prefill", Fate::NotYet("false")),

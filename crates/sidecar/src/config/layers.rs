@@ -19,6 +19,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("INFERENCE_POOL_NAME", "inference-pool-name"),
     ("ENABLE_PREFILLER_SAMPLING", "enable-prefiller-sampling"),
     ("SGLANG_BOOTSTRAP_PORT", "sglang-bootstrap-port"),
+    ("MOONCAKE_BOOTSTRAP_PORT", "mooncake-bootstrap-port"),
 ];
 
 /// Older names of settings. They are replaced layer by layer, so that an old flag still beats a new YAML key.

@@ -18,6 +18,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use coordinator::OnPrefillFailure;
 use pd::Protocol;
 
 use self::options::Options;
@@ -85,15 +86,6 @@ impl Args {
         let (options, notes) = layers::merge(self, environment)?;
         validate::check(&options, notes, environment)
     }
-}
-
-/// What happens to a request whose prefill failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnPrefillFailure {
-    /// The client gets the prefill's error.
-    Error,
-    /// The decoder gets the client's body and computes the prompt itself.
-    DecodeOnly,
 }
 
 /// TLS towards one kind of engine.

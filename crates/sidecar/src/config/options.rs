@@ -23,7 +23,7 @@ pub(super) struct Options {
     /// Data-parallel ranks of the engine: one listener for each [default: 1]
     #[arg(long, value_name = "N")]
     pub(super) data_parallel_size: Option<Text>,
-    /// P/D protocol: nixlv2, lmcache (or shared-storage), sglang [default: nixlv2]
+    /// P/D protocol: nixlv2, lmcache (or shared-storage), sglang, mooncake [default: nixlv2]
     #[arg(long, value_name = "NAME")]
     pub(super) kv_connector: Option<Text>,
     /// Deprecated: use --kv-connector
@@ -117,6 +117,9 @@ pub(super) struct Options {
     /// Bootstrap port of SGLang's prefill servers [env: SGLANG_BOOTSTRAP_PORT] [default: 8998]
     #[arg(long, value_name = "PORT")]
     pub(super) sglang_bootstrap_port: Option<Text>,
+    /// Bootstrap port of Mooncake's prefill servers [env: MOONCAKE_BOOTSTRAP_PORT] [default: 8998]
+    #[arg(long, value_name = "PORT")]
+    pub(super) mooncake_bootstrap_port: Option<Text>,
     /// Ask vLLM for a token count in every chunk, and remove it again for the client [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) exact_token_accounting: Option<Text>,

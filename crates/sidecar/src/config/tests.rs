@@ -115,14 +115,12 @@ fn all_faults_are_listed_at_once() {
 #[test]
 fn what_is_not_built_yet_says_so() {
     for flag in [
-        "--kv-connector=mooncake",
         "--kv-connector=offloading",
         "--ec-connector=ec-nixl",
         "--enable-p2p-pull",
         "--decode-chunk-size=64",
         "--moriio-write-mode",
         "--moriio-dp-size=8",
-        "--mooncake-bootstrap-port=8998",
         "--p2p-connector-port=7777",
         "--enable-tls=encoder",
         "--configuration={enable-speculative-prefill: true}",

@@ -169,13 +169,11 @@ impl Check {
     }
 
     fn protocol(&mut self, options: &Options) -> Protocol {
-        let bootstrap = self.at_least(
-            "sglang-bootstrap-port",
-            options.sglang_bootstrap_port.as_ref(),
-            pd::DEFAULT_BOOTSTRAP_PORT,
-            1,
-        );
-        self.parse("kv-connector", options.kv_connector.as_ref(), Protocol::NixlV2).with_bootstrap_port(bootstrap)
+        let mut port = |name, given: &Option<Text>| self.at_least(name, given.as_ref(), pd::DEFAULT_BOOTSTRAP_PORT, 1);
+        let sglang = port("sglang-bootstrap-port", &options.sglang_bootstrap_port);
+        let mooncake = port("mooncake-bootstrap-port", &options.mooncake_bootstrap_port);
+        let protocol = self.parse("kv-connector", options.kv_connector.as_ref(), Protocol::NixlV2);
+        protocol.with_bootstrap_port(if protocol.query_port().is_some() { mooncake } else { sglang })
     }
 
     fn serving(&mut self, options: &Options) -> Serving {

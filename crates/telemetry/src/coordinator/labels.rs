@@ -1,7 +1,7 @@
 //! Closed label values of the coordinator.
 
 /// Values of `connector`.
-pub(crate) const CONNECTORS: &[&str] = &["nixlv2", "lmcache", "sglang", "mooncake", "offloading", "none"];
+pub(crate) const CONNECTORS: &[&str] = &["nixlv2", "lmcache", "sglang", "mooncake", "offloading", "kvt", "none"];
 /// Values of `api`.
 pub(crate) const APIS: &[&str] =
     &["chat_completions", "completions", "responses", "messages", "generate", "embeddings", "other"];
@@ -23,6 +23,8 @@ pub enum Connector {
     Mooncake,
     /// vLLM's OffloadingConnector.
     Offloading,
+    /// blade-kvt.
+    Kvt,
     /// No disaggregation configured.
     #[default]
     None,

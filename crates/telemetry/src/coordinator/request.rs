@@ -129,6 +129,12 @@ impl Request {
         self.decide(Decision::DecodeOnly);
     }
 
+    /// There is no prefill leg: the decoder has the prompt computed by the prefill instance that it is told of.
+    pub fn prefill_by_decoder(&mut self) {
+        self.state.reason = Some("prefill_by_decoder");
+        self.decide(Decision::Disaggregated);
+    }
+
     /// A prefill target was refused by the allow-list.
     pub fn denied(&mut self, target: &str, denial: Denial) {
         self.shared.metrics.of(self.state.connector).denials[denial as usize].inc();

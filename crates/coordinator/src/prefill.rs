@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use openai::{ApiError, ErrorKind};
+use pd::{Peer, PlanError};
 use proxy::body::{collect, next_frame};
 use proxy::client::ErrorKind as Broken;
 use proxy::{Client, ClientError, Target};
@@ -16,20 +17,29 @@ use telemetry::{Blame, Stage};
 use crate::asked::Asked;
 use crate::failure::{Answer, Failure, blame};
 
+/// Which of a server's data-parallel ranks is to run a leg.
+const DATA_PARALLEL_RANK: HeaderName = HeaderName::from_static("x-data-parallel-rank");
+
 /// A candidate that may be asked.
 #[derive(Clone, Debug)]
-pub(crate) struct Prefiller {
-    pub(crate) host: Box<str>,
-    pub(crate) target: Target,
+pub struct Prefiller {
+    /// How engines are told of it.
+    pub peer: Peer,
+    /// How it is reached.
+    pub target: Target,
 }
 
 /// How long and how often to try.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    pub(crate) retries: u32,
-    pub(crate) backoff: Duration,
-    pub(crate) limit: Duration,
-    pub(crate) max_body: usize,
+pub struct Patience {
+    /// Attempts after every candidate has had its chance.
+    pub retries: u32,
+    /// The pause before each of those.
+    pub backoff: Duration,
+    /// How long all of it may take.
+    pub limit: Duration,
+    /// The longest prefill response that is read.
+    pub max_body: usize,
 }
 
 /// Which candidate is asked at which attempt, and what is waited for before.
@@ -74,18 +84,20 @@ pub(crate) struct Leg<'a> {
     pub(crate) patience: Patience,
     /// Whether the bytes of the answer matter.
     pub(crate) reads: bool,
+    /// The data-parallel rank that it must run on.
+    pub(crate) rank: Option<u32>,
 }
 
-/// Runs the prefill leg: asks the candidates in turn until one answers with success.
+/// Runs the prefill leg: asks the candidates in turn until one answers with success; its answer, and who it was.
 ///
 /// # Errors
 /// The last failure. Dropping the future cancels the leg in flight.
-pub(crate) async fn serial(
+pub(crate) async fn serial<'a>(
     leg: &Leg<'_>,
-    prefillers: &[Prefiller],
+    prefillers: &'a [Prefiller],
     body: &Bytes,
     record: &mut Record,
-) -> Result<Bytes, Failure> {
+) -> Result<(Bytes, &'a Prefiller), Failure> {
     let trace = record.prefill_sent(clock::now());
     let limit = leg.patience.limit;
     let outcome = tokio::time::timeout(limit, in_turn(leg, prefillers, body, &trace, record)).await;
@@ -96,13 +108,13 @@ pub(crate) async fn serial(
     })
 }
 
-async fn in_turn(
+async fn in_turn<'a>(
     leg: &Leg<'_>,
-    prefillers: &[Prefiller],
+    prefillers: &'a [Prefiller],
     body: &Bytes,
     trace: &TraceContext,
     record: &mut Record,
-) -> Result<Bytes, Failed> {
+) -> Result<(Bytes, &'a Prefiller), Failed> {
     let mut attempts = Attempts::new(prefillers.len(), leg.patience);
     let mut last = Failed::no_candidate();
     while let Some((index, pause)) = attempts.next() {
@@ -114,7 +126,7 @@ async fn in_turn(
         match once(leg, &prefiller.target, body.clone(), trace).await {
             Ok(answer) => {
                 record.prefill_done(clock::now(), answer.status.as_u16());
-                return Ok(answer.body);
+                return Ok((answer.body, prefiller));
             }
             Err(failed) => {
                 record.prefill_attempt_failed(clock::now(), failed.reason());
@@ -135,6 +147,9 @@ async fn in_turn(
 pub(crate) async fn once(leg: &Leg<'_>, target: &Target, body: Bytes, trace: &TraceContext) -> Result<Answer, Failed> {
     let mut request = leg.asked.leg(body);
     trace.inject(request.headers_mut());
+    if let Some(rank) = leg.rank {
+        request.headers_mut().insert(DATA_PARALLEL_RANK, rank.into());
+    }
     let response = leg.client.send(target, request).await.map_err(|error| Failed::broken(&error))?;
     let (head, mut stream) = response.into_parts();
     let body = if leg.reads || !head.status.is_success() {
@@ -178,7 +193,21 @@ impl Failed {
 
     /// The leg was cut off when the process had to end.
     pub(crate) fn shut_down() -> Self {
-        Self::Broken { reason: "shutdown", message: "the sidecar is shutting down".to_owned(), blame: Blame::Candor }
+        Self::Broken {
+            reason: "shutdown",
+            message: "the coordinator is shutting down".to_owned(),
+            blame: Blame::Candor,
+        }
+    }
+
+    /// The prefill server's bootstrap service is of no use.
+    pub(crate) fn bootstrap(message: String) -> Self {
+        Self::Broken { reason: "bootstrap", message, blame: Blame::Upstream }
+    }
+
+    /// The leg cannot be planned.
+    pub(crate) fn unplanned(error: PlanError) -> Self {
+        Self::Broken { reason: "invalid_request", message: error.to_string(), blame: Blame::Candor }
     }
 
     fn broken(error: &ClientError) -> Self {

@@ -7,8 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use openai::Body as Json;
-use pd::{Handover, Plan, Protocol, Room};
+use pd::{Handover, Protocol};
 use proxy::body::next_frame;
 use proxy::{Client, Drain, Target};
 use telemetry::clock::{self, Moment};
@@ -21,12 +20,15 @@ const READ: Duration = Duration::from_secs(1);
 /// A release that takes longer is given up; the engine's own time-out remains.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where a release goes, and who waits for it at shutdown.
+/// A decode engine, as legs are sent to it.
 #[derive(Clone, Debug)]
-pub(crate) struct Decoder {
-    pub(crate) client: Client,
-    pub(crate) target: Target,
-    pub(crate) drain: Drain,
+pub struct Decoder {
+    /// How it is reached.
+    pub client: Client,
+    /// Where it is.
+    pub target: Target,
+    /// Who waits at shutdown for legs that outlive their client.
+    pub drain: Drain,
 }
 
 /// Releases a prefill's blocks when it is dropped before [`Release::disarm`].
@@ -45,6 +47,13 @@ struct Armed {
 impl Release {
     pub(crate) fn new(decoder: Decoder, protocol: Protocol, asked: Arc<Asked>, handover: Handover) -> Self {
         Self { armed: Some(Armed { decoder, protocol, asked, handover }), sent: None }
+    }
+
+    /// The decoder has been chosen, and may be another than was thought.
+    pub(crate) fn retarget(&mut self, decoder: &Decoder) {
+        if let Some(armed) = &mut self.armed {
+            armed.decoder.clone_from(decoder);
+        }
     }
 
     /// The decode leg has been handed to its connection.
@@ -92,9 +101,5 @@ impl Armed {
 }
 
 fn release_body(protocol: Protocol, asked: &Asked, handover: &Handover) -> Option<bytes::Bytes> {
-    let body: &Json = &asked.body;
-    match protocol.plan(asked.api, body, "", Room::random()) {
-        Plan::Serial(serial) => serial.release(handover),
-        Plan::Concurrent(_) => None,
-    }
+    protocol.serial(asked.api, &asked.body)?.release(handover)
 }

@@ -8,14 +8,19 @@ use openai::{Api, Body as Json, Head};
 
 /// How the client wants its answer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wishes {
-    pub(crate) streaming: bool,
-    pub(crate) include_usage: bool,
-    pub(crate) continuous_usage: bool,
+pub struct Wishes {
+    /// As a stream.
+    pub streaming: bool,
+    /// With its usage at the end.
+    pub include_usage: bool,
+    /// With its usage in every chunk.
+    pub continuous_usage: bool,
 }
 
 impl Wishes {
-    pub(crate) fn of(head: &Head<'_>) -> Self {
+    /// Reads them off a body.
+    #[must_use]
+    pub fn of(head: &Head<'_>) -> Self {
         Self {
             streaming: head.stream,
             include_usage: head.include_usage,
@@ -26,17 +31,21 @@ impl Wishes {
 
 /// A generation request as it was read. Shared by its legs; nothing in it changes any more.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    pub(crate) api: Api,
-    pub(crate) body: Json,
-    pub(crate) wishes: Wishes,
+pub struct Asked {
+    /// To which API.
+    pub api: Api,
+    /// What the client wrote.
+    pub body: Json,
+    /// How it wants its answer.
+    pub wishes: Wishes,
     path: PathAndQuery,
     headers: HeaderMap,
 }
 
 impl Asked {
     /// Takes over the request's path and headers; `headers` has its hop-by-hop and routing fields removed already.
-    pub(crate) fn new(api: Api, path: PathAndQuery, mut headers: HeaderMap, body: Json, wishes: Wishes) -> Self {
+    #[must_use]
+    pub fn new(api: Api, path: PathAndQuery, mut headers: HeaderMap, body: Json, wishes: Wishes) -> Self {
         // The length is the leg's own, the host its target's; compressed answers could not be read on their way.
         for name in [CONTENT_LENGTH, HOST, ACCEPT_ENCODING, EXPECT] {
             headers.remove(name);

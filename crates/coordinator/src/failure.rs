@@ -14,30 +14,51 @@ const MADE_HERE: HeaderName = HeaderName::from_static("x-candor-error");
 
 /// A request that did not get its answer.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// We are the ones who say so.
-    Made { stage: Stage, blame: Blame, error: ApiError },
+    Made {
+        /// What failed.
+        stage: Stage,
+        /// Whose fault it was.
+        blame: Blame,
+        /// What the client is told.
+        error: ApiError,
+    },
     /// The client left before its request was whole.
     Left(ApiError),
     /// An engine said so, and the client gets its words.
-    Answered { stage: Stage, answer: Box<Answer> },
+    Answered {
+        /// Whose engine.
+        stage: Stage,
+        /// Its words.
+        answer: Box<Answer>,
+    },
 }
 
 /// A response that was read as a whole.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
 }
 
 impl Failure {
-    pub(crate) fn client(kind: ErrorKind, message: impl Into<String>) -> Self {
+    /// The client's fault.
+    pub fn client(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::Made { stage: Stage::Receive, blame: Blame::Client, error: ApiError::new(kind, message) }
     }
 
+    /// Our own fault.
+    pub(crate) fn own(stage: Stage, message: impl Into<String>) -> Self {
+        Self::Made { stage, blame: Blame::Candor, error: ApiError::new(ErrorKind::Internal, message) }
+    }
+
     /// The request's body could not be read.
-    pub(crate) fn unread(error: CollectError) -> Self {
+    pub fn unread(error: CollectError) -> Self {
         match error {
             CollectError::TooLarge { limit } => {
                 Self::client(ErrorKind::TooLarge, format!("the request body exceeds {limit} bytes"))
@@ -54,7 +75,7 @@ impl Failure {
     }
 
     /// The decoder could not be asked, or broke before it answered.
-    pub(crate) fn decoder(error: &ClientError) -> Self {
+    pub fn decoder(error: &ClientError) -> Self {
         let (kind, message) = if error.kind().is_connect() {
             (ErrorKind::Unavailable, format!("The decode node is not ready: {error}"))
         } else {
@@ -64,7 +85,8 @@ impl Failure {
     }
 
     /// How the request ended, for the record.
-    pub(crate) fn outcome(&self) -> Outcome {
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
         match self {
             Self::Made { stage, blame, error } => {
                 Outcome::failed(*stage, *blame, error.status(), error.message.clone())
@@ -78,7 +100,7 @@ impl Failure {
     }
 
     /// What the client gets where its response has not begun.
-    pub(crate) fn into_response(self) -> Response<Body> {
+    pub fn into_response(self) -> Response<Body> {
         match self {
             Self::Made { stage, error, .. } => made(stage, &error),
             Self::Left(error) => made(Stage::Receive, &error),
@@ -100,7 +122,9 @@ impl Failure {
         }
     }
 
-    pub(crate) fn stage(&self) -> Stage {
+    /// Where it happened.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
         match self {
             Self::Made { stage, .. } | Self::Answered { stage, .. } => *stage,
             Self::Left(_) => Stage::Receive,
@@ -135,7 +159,7 @@ pub(crate) fn blame_for(status: StatusCode) -> Blame {
 }
 
 /// An error response of our own.
-pub(crate) fn made(stage: Stage, error: &ApiError) -> Response<Body> {
+pub fn made(stage: Stage, error: &ApiError) -> Response<Body> {
     let mut response = Response::new(Body::from(error.to_json()));
     *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

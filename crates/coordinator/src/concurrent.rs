@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::Response;
 use parking_lot::Mutex;
-use pd::{Plan, Room};
+use pd::{Meeting, Plan, Protocol};
 use proxy::body::next_frame;
 use proxy::client::UpstreamBody;
 use proxy::{Client, Drain, Target};
@@ -24,6 +24,7 @@ use crate::asked::Asked;
 use crate::failure::Failure;
 use crate::prefill::{self, Attempts, Failed, Leg, Patience, Prefiller};
 use crate::release::Decoder;
+use crate::run::Runner;
 
 /// A prefill leg in progress; resolves at its end.
 pub(crate) struct Prefilling(oneshot::Receiver<Ended>);
@@ -73,17 +74,16 @@ pub(crate) struct Met {
 
 /// Everything an attempt needs.
 pub(crate) struct Legs<'a> {
-    pub(crate) protocol: pd::Protocol,
+    pub(crate) runner: &'a Runner,
     pub(crate) asked: &'a Arc<Asked>,
     pub(crate) decoder: &'a Decoder,
-    pub(crate) patience: Patience,
 }
 
 impl Legs<'_> {
     /// Runs both legs, with another candidate when a prefill fails in a way that another may not and nothing of the
     /// decoder's answer has gone to the client yet.
     pub(crate) async fn run(&self, prefillers: &[Prefiller], record: &mut Record) -> Result<Met, Failure> {
-        let mut attempts = Attempts::new(prefillers.len(), self.patience);
+        let mut attempts = Attempts::new(prefillers.len(), self.runner.settings().patience);
         let trace = record.prefill_sent(clock::now());
         loop {
             let Some((index, pause)) = attempts.next() else { return Err(Failed::no_candidate().into_failure()) };
@@ -97,6 +97,7 @@ impl Legs<'_> {
                 Err(End::Decode(failure)) => return Err(failure),
                 Err(End::Prefill(failed)) => failed,
             };
+            self.forget(prefiller);
             record.prefill_attempt_failed(clock::now(), failed.reason());
             if !failed.is_retryable() || attempts.exhausted() {
                 record.prefill_failed(clock::now(), failed.status(), failed.reason());
@@ -107,20 +108,40 @@ impl Legs<'_> {
     }
 
     async fn once(&self, prefiller: &Prefiller, trace: &TraceContext, record: &mut Record) -> Result<Met, End> {
-        let plan = self.protocol.plan(self.asked.api, &self.asked.body, &prefiller.host, Room::random());
-        let Plan::Concurrent(bodies) = plan else { return Err(End::Prefill(Failed::no_candidate())) };
-        let mut prefilling = Some(self.spawn_prefill(&prefiller.target, bodies.prefill, trace.clone()));
+        let protocol = self.runner.settings().protocol;
+        let meeting = self.meeting(protocol, prefiller).await.map_err(End::Prefill)?;
+        let plan = protocol.plan(self.asked.api, &self.asked.body, &prefiller.peer, Some(&meeting));
+        let Plan::Concurrent(bodies) = plan.map_err(|error| End::Prefill(Failed::unplanned(error)))? else {
+            return Err(End::Prefill(Failed::no_candidate()));
+        };
+        let mut prefilling = Some(self.spawn_prefill(&prefiller.target, bodies.prefill, bodies.rank, trace.clone()));
         let response = self.decode(bodies.decode, &mut prefilling, record).await?;
         self.hold(response, prefilling, record).await
     }
 
-    fn spawn_prefill(&self, target: &Target, body: Bytes, trace: TraceContext) -> Prefilling {
+    /// Where the two legs of this attempt meet.
+    async fn meeting(&self, protocol: Protocol, prefiller: &Prefiller) -> Result<Meeting, Failed> {
+        match protocol.query_port() {
+            Some(port) => self.runner.bootstraps().meeting(self.runner.client(), prefiller, port).await,
+            None => Ok(Meeting::Room(prefiller.peer.room())),
+        }
+    }
+
+    /// What was learnt of a prefill server that failed may be the reason.
+    fn forget(&self, prefiller: &Prefiller) {
+        if let Some(port) = self.runner.settings().protocol.query_port() {
+            self.runner.bootstraps().forget(prefiller, port);
+        }
+    }
+
+    fn spawn_prefill(&self, target: &Target, body: Bytes, rank: Option<u32>, trace: TraceContext) -> Prefilling {
         let (tell, told) = oneshot::channel();
         let leg = OwnedLeg {
-            client: self.decoder.client.clone(),
+            client: self.runner.client().clone(),
             asked: Arc::clone(self.asked),
             target: target.clone(),
-            patience: self.patience,
+            patience: self.runner.settings().patience,
+            rank,
         };
         let drain: &Drain = &self.decoder.drain;
         drain.spawn(async move {
@@ -202,12 +223,14 @@ struct OwnedLeg {
     asked: Arc<Asked>,
     target: Target,
     patience: Patience,
+    rank: Option<u32>,
 }
 
 impl OwnedLeg {
     async fn run(self, body: Bytes, trace: &TraceContext) -> Ended {
         let limit = self.patience.limit;
-        let leg = Leg { client: &self.client, asked: &self.asked, patience: self.patience, reads: false };
+        let leg =
+            Leg { client: &self.client, asked: &self.asked, patience: self.patience, reads: false, rank: self.rank };
         let answer = tokio::time::timeout(limit, prefill::once(&leg, &self.target, body, trace)).await;
         let result = match answer {
             Ok(answer) => answer.map(|answer| answer.status.as_u16()),
