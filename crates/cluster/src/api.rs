@@ -104,6 +104,9 @@ pub struct SchedulingRequest {
     /// The tokens themselves, where the gateway passes them on.
     #[serde(default, deserialize_with = "null_is_default", serialize_with = "empty_is_null")]
     pub prompt_token_ids: Vec<u32>,
+    /// Ids of instances that failed it, not to be chosen again. Not upstream's: it ignores members that it does not know.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub excluded_instances: Vec<String>,
     /// Where it goes.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub scheduling_result: Vec<LlmInstance>,

@@ -25,6 +25,7 @@ const LATENCY: Latency = Latency {
 /// events where those can be provoked: in the tests of their components.
 const NOT_HERE: &[&str] = &[
     // Something is down, denied, late or too many.
+    "request_retry_total",
     "pd_proxy_prefill_retries_total",
     "pd_proxy_denied_total",
     "pd_proxy_pool_refresh_failures_total",

@@ -15,7 +15,7 @@ pub(crate) fn health() -> Response<Body> {
 
 /// `/readyz`: it takes requests, and at least one engine answers.
 pub(crate) async fn ready(state: &State) -> Response<Body> {
-    let instances = state.roster.serving().len();
+    let instances = state.roster.load().serving().len();
     if state.drain.has_begun() {
         return readiness(StatusCode::SERVICE_UNAVAILABLE, "draining", instances, None);
     }

@@ -1,13 +1,14 @@
 //! The engines the gateway knows, and what each is for.
 //!
-//! A [`Roster`] is a plain snapshot: discovery replaces it as a whole, and a request works on the one it began with. It is
-//! the seam between *learning* of engines (so far: three lists on the command line) and *choosing* among them
-//! (`routing`).
+//! A [`Roster`] is a plain snapshot: discovery replaces it as a whole ([`CurrentRoster`]), and an attempt works on the one it
+//! began with. It is the seam between *learning* of engines (so far: three lists on the command line) and *choosing* among
+//! them (`routing`).
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 use http::uri::Authority;
 use proxy::Target;
@@ -138,6 +139,9 @@ impl Roster {
         &self.serving
     }
 }
+
+/// The roster of the moment: read without a lock, replaced as a whole.
+pub(crate) type CurrentRoster = Arc<ArcSwap<Roster>>;
 
 fn instances(endpoints: Vec<Endpoint>, role: Role) -> Arc<[Arc<Instance>]> {
     endpoints.into_iter().map(|endpoint| Instance::new(endpoint, role)).collect()

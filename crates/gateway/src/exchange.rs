@@ -1,13 +1,12 @@
 //! One request, from its head to the head of its answer.
 //!
-//! The stages are those of the timeline: read and prepare the body, choose who serves it, hand it over, and look at the head
-//! of the answer to decide how the rest is relayed. A stage that fails ends in a [`Refusal`]; a client that leaves drops the
-//! future, which closes the connection to the engine at once and leaves the record to settle itself.
+//! The stages are those of the timeline: read and prepare the body ([`read`]), make attempts until one is answered
+//! ([`crate::attempts`]), and look at the head of the answer to decide how the rest is relayed ([`relay`]). A stage that
+//! fails ends in a [`Refusal`]; a client that leaves drops the future, which closes the connection to the engine at once and
+//! leaves the record to settle itself.
 
-use std::time::Duration;
-
-use http::header::{CONTENT_LENGTH, TE, TRAILER};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::header::{CONTENT_LENGTH, TRAILER};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use openai::Api;
 use proxy::client::UpstreamBody;
@@ -16,44 +15,48 @@ use telemetry::clock::{self, Moment};
 use telemetry::gateway::{Begin, Request as Record};
 use telemetry::server_timing::ServerTiming;
 
+use crate::attempts;
+use crate::caller::Caller;
 use crate::errors::Refusal;
-use crate::headers::{self, ELAPSED, PREFILLER, REQUEST_ID};
+use crate::headers::{self, REQUEST_ID};
 use crate::outcome;
-use crate::prepare::{Prepared, prepare};
+use crate::prepare::{self, Prepared};
+use crate::prompt::PromptTokens;
 use crate::relay::{Stream, StreamTerms, Whole};
-use crate::routing::Placement;
 use crate::state::State;
 
 /// What is known of a request by its head.
-struct Ask {
-    api: Api,
-    received: Moment,
+pub(crate) struct Ask {
+    pub(crate) api: Api,
+    pub(crate) received: Moment,
     /// Path and query, as the client wrote them.
-    uri: Uri,
-    request_id: HeaderValue,
+    pub(crate) uri: Uri,
+    /// The fields that go on with every attempt.
+    pub(crate) headers: HeaderMap,
+    pub(crate) request_id: HeaderValue,
     /// Whether the client takes trailers.
-    trailers: bool,
+    pub(crate) trailers: bool,
 }
 
 /// Serves one request to an inference API. Every path through here ends the record: with the answer's last byte, with a
 /// refusal, or, when the client leaves, by being dropped.
 pub(crate) async fn serve(state: &State, api: Api, received: Moment, request: Request<Incoming>) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    let ask = Ask {
-        api,
-        received,
-        uri: head.uri,
-        request_id: headers::request_id(&head.headers, received),
-        trailers: proxy::headers::accepts_trailers(&head.headers),
-    };
+    let (mut head, body) = request.into_parts();
+    let request_id = headers::request_id(&head.headers, received);
     let mut record = state.telemetry.begin(Begin {
         received,
         api: api.name(),
         path: api.path(),
-        request_id: ask.request_id.to_str().unwrap_or_default(),
+        request_id: request_id.to_str().unwrap_or_default(),
         headers: &head.headers,
     });
-    let mut response = match attempt(state, &ask, &mut record, head.headers, body).await {
+    if let Some(caller) = Caller::of(&head.extensions) {
+        record.caller(caller.name());
+    }
+    let trailers = proxy::headers::accepts_trailers(&head.headers);
+    headers::strip_request(&mut head.headers);
+    let ask = Ask { api, received, uri: head.uri, headers: head.headers, request_id, trailers };
+    let mut response = match answer(state, &ask, &mut record, body).await {
         Ok(answer) => relay(state, &ask, record, answer),
         Err(refusal) => refuse(record, &refusal),
     };
@@ -67,85 +70,26 @@ struct Answer {
     prepared: Prepared,
 }
 
-/// Everything up to the head of the engine's answer.
-async fn attempt(
-    state: &State,
-    ask: &Ask,
-    record: &mut Record,
-    mut headers: HeaderMap,
-    body: Incoming,
-) -> Result<Answer, Refusal> {
+/// Everything up to the head of the answer.
+async fn answer(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> Result<Answer, Refusal> {
     let prepared = read(state, ask, record, body).await?;
-    let placement = place(state, record).await?;
-    headers::strip_request(&mut headers);
-    let response = dispatch(state, ask, record, headers, &prepared, &placement).await?;
+    let response = attempts::answer(state, ask, record, &prepared).await?;
     Ok(Answer { response, prepared })
 }
 
 /// Reads the body and prepares it.
 async fn read(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> Result<Prepared, Refusal> {
     let bytes = proxy::body::collect(body, state.max_body_bytes).await?;
-    let prepared = prepare(ask.api, bytes, state.exact_token_accounting)?;
+    let body = prepare::parse(bytes)?;
+    let prompt = PromptTokens::of(&body);
+    let prepared = prepare::prepare(ask.api, &body, prompt, state.exact_token_accounting)?;
     if let Some(model) = &prepared.model {
         record.model(model);
     }
     record.streaming(prepared.stream);
+    record.prompt(prepared.prompt.count, prepared.prompt.source.as_str());
     record.preprocessed(clock::now());
     Ok(prepared)
-}
-
-/// Waits for `delay` and not a millisecond more. tokio's timer may fire that late, which is half of the delay that is
-/// asked for in the seed document's example; so the end of it is spent asking the clock.
-async fn pause(delay: Duration) {
-    let until = clock::now() + delay;
-    tokio::time::sleep(delay.saturating_sub(TIMER_LATE)).await;
-    while clock::now() < until {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// How late tokio's timer may be: its tick, and a little for the wake-up.
-const TIMER_LATE: Duration = Duration::from_micros(1200);
-
-/// Chooses who serves the request.
-async fn place(state: &State, record: &mut Record) -> Result<Placement, Refusal> {
-    if let Some(delay) = state.injected_routing_delay {
-        pause(delay).await;
-    }
-    let placement = state.robin.place(&state.roster).ok_or(Refusal::NoInstance)?;
-    let prefill = placement.prefill.as_ref().map(|instance| instance.endpoint.as_str());
-    record.targets(prefill, placement.serving.endpoint.as_str());
-    record.scheduled(clock::now());
-    Ok(placement)
-}
-
-/// Hands the request to an instance and waits for the head of its answer.
-async fn dispatch(
-    state: &State,
-    ask: &Ask,
-    record: &mut Record,
-    headers: HeaderMap,
-    prepared: &Prepared,
-    placement: &Placement,
-) -> Result<Response<UpstreamBody>, Refusal> {
-    let mut request = Request::new(Body::from(prepared.body.clone()));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = ask.uri.clone();
-    *request.headers_mut() = headers;
-    let fields = request.headers_mut();
-    fields.insert(REQUEST_ID, ask.request_id.clone());
-    fields.insert(TE, HeaderValue::from_static("trailers"));
-    if let Some(prefill) = &placement.prefill {
-        fields.insert(PREFILLER, prefill.header.clone());
-    }
-    let serving = &placement.serving.endpoint;
-    // At the moment when an open connection takes the request, so that connecting counts as dispatch, not as prefill.
-    let finish_head = |fields: &mut HeaderMap, now: Moment| {
-        record.dispatched(now).inject(fields);
-        fields.insert(ELAPSED, HeaderValue::from(now.nanos_since(ask.received) / 1_000));
-    };
-    let sent = state.client.send_with(serving.target(), request, finish_head).await;
-    sent.map_err(|error| Refusal::Upstream { endpoint: serving.clone(), error })
 }
 
 /// The response to the client, whose body relays the engine's.

@@ -10,8 +10,10 @@
 //! |---|---|
 //! | from a path to a handler | `service` |
 //! | one request, head to head | `exchange` |
-//! | the body made ready | `prepare` |
+//! | the body made ready; how long its prompt is | `prepare`; `prompt` |
+//! | one attempt after the other | `attempts`; `retry` |
 //! | who there is; who serves | [`endpoints`]; `routing` |
+//! | where it goes | `destination` |
 //! | which fields go on | `headers` |
 //! | the answer on its way | `relay` |
 //! | what went wrong | `errors`; in telemetry's terms: `outcome` |
@@ -20,7 +22,10 @@
 //! that), and of the meaning of a prompt. A chat stays a chat; nothing is templated, tokenized or encoded anew.
 
 mod admin;
+mod attempts;
+mod caller;
 pub mod config;
+mod destination;
 pub mod endpoints;
 mod errors;
 mod exchange;
@@ -28,7 +33,9 @@ mod headers;
 mod models;
 mod outcome;
 mod prepare;
+mod prompt;
 mod relay;
+mod retry;
 mod routing;
 mod run;
 mod service;

@@ -18,7 +18,7 @@ use telemetry::clock::{self, Moment};
 use telemetry::gateway::Gateway as GatewayTelemetry;
 use tokio::task::JoinSet;
 
-use crate::endpoints::{Instance, Roster};
+use crate::endpoints::{CurrentRoster, Instance};
 
 /// How long an engine may take to say which models it serves.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -92,7 +92,7 @@ impl Survey {
 /// Asks engines for their models, and tells telemetry the names.
 pub(crate) struct Models {
     client: Client,
-    roster: Roster,
+    roster: CurrentRoster,
     key: Option<HeaderValue>,
     telemetry: GatewayTelemetry,
     /// The last time the gateway asked for itself, and how many engines answered.
@@ -101,14 +101,19 @@ pub(crate) struct Models {
 
 impl Models {
     /// Knows no model yet. `key` is what the gateway itself presents to engines.
-    pub(crate) fn new(client: Client, roster: Roster, key: Option<HeaderValue>, telemetry: GatewayTelemetry) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        roster: CurrentRoster,
+        key: Option<HeaderValue>,
+        telemetry: GatewayTelemetry,
+    ) -> Self {
         Self { client, roster, key, telemetry, last: tokio::sync::Mutex::default() }
     }
 
     /// Asks all engines at once, in the name of whoever `authorization` stands for.
     pub(crate) async fn survey(&self, authorization: Option<&HeaderValue>) -> Survey {
         let mut asked = JoinSet::new();
-        for instance in self.roster.serving() {
+        for instance in self.roster.load().serving() {
             let request = question(authorization);
             asked.spawn(ask(self.client.clone(), Arc::clone(instance), request));
         }
@@ -149,7 +154,7 @@ impl Models {
     pub(crate) async fn keep_fresh(self: Arc<Self>, interval: Duration, drain: Drain) {
         let mut pause = interval.min(IMPATIENCE);
         while tokio::time::timeout(pause, drain.begun()).await.is_err() {
-            let complete = self.refresh().await == self.roster.serving().len();
+            let complete = self.refresh().await == self.roster.load().serving().len();
             pause = if complete { interval } else { interval.min(IMPATIENCE) };
         }
     }

@@ -9,6 +9,8 @@ use openai::usage::HideUsage;
 use openai::{Api, Body, BodyError, Head};
 use pd::hosts;
 
+use crate::prompt::PromptTokens;
+
 /// A body ready to be sent, and what was learnt of it.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -20,14 +22,23 @@ pub(crate) struct Prepared {
     pub(crate) stream: bool,
     /// What the engine will say that the client did not ask for.
     pub(crate) hide: HideUsage,
+    /// How long its prompt is.
+    pub(crate) prompt: PromptTokens,
+}
+
+/// Proves that a body is a JSON object, and takes out the members that name hosts.
+///
+/// # Errors
+/// Where it is none, with the byte offset.
+pub(crate) fn parse(bytes: Bytes) -> Result<Body, BodyError> {
+    without_hosts(Body::parse(bytes)?)
 }
 
 /// Reads and edits a body. `exact` asks a stream for a running token count on every chunk.
 ///
 /// # Errors
-/// Where the body is no JSON object, or a member that the gateway reads has the wrong type; with the byte offset.
-pub(crate) fn prepare(api: Api, bytes: Bytes, exact: bool) -> Result<Prepared, BodyError> {
-    let body = without_hosts(Body::parse(bytes)?)?;
+/// Where a member that the gateway reads has the wrong type; with the byte offset.
+pub(crate) fn prepare(api: Api, body: &Body, prompt: PromptTokens, exact: bool) -> Result<Prepared, BodyError> {
     let head = body.head(api)?;
     let hide = hidden(&head, exact);
     let mut edit = body.edit();
@@ -37,7 +48,8 @@ pub(crate) fn prepare(api: Api, bytes: Bytes, exact: bool) -> Result<Prepared, B
     if hide.continuous {
         edit = edit.set_in("stream_options", "continuous_usage_stats", &b"true"[..]);
     }
-    Ok(Prepared { body: edit.build(), model: head.model.as_deref().map(str::to_owned), stream: head.stream, hide })
+    let model = head.model.as_deref().map(str::to_owned);
+    Ok(Prepared { body: edit.build(), model, stream: head.stream, hide, prompt })
 }
 
 /// The same body without members that name hosts. Few bodies have any, so a second parse is paid for by those only.

@@ -1,7 +1,7 @@
 //! Choosing who serves a request.
 //!
-//! So far: round robin. A scheduler's answer, a route to an external endpoint or a retry that excludes an instance all end
-//! in the same [`Placement`], so that dispatch need not know who chose.
+//! Whoever chooses, the choice is a [`Placement`], so that dispatch need not know who it was. An instance that failed a
+//! request is [`Excluded`] from that request's next choice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +17,29 @@ pub(crate) struct Placement {
     pub(crate) prefill: Option<Arc<Instance>>,
 }
 
+/// The instances that failed a request.
+#[derive(Debug, Default)]
+pub(crate) struct Excluded(Vec<Arc<Instance>>);
+
+impl Excluded {
+    /// The instance is not to be chosen again for this request.
+    pub(crate) fn add(&mut self, instance: &Arc<Instance>) {
+        if !self.has(instance) {
+            self.0.push(Arc::clone(instance));
+        }
+    }
+
+    /// Whether an instance is excluded. By its endpoint: discovery may have made the instance anew meanwhile.
+    pub(crate) fn has(&self, instance: &Instance) -> bool {
+        self.0.iter().any(|excluded| excluded.endpoint == instance.endpoint)
+    }
+
+    /// Whether a roster has an instance to send to that is not excluded.
+    pub(crate) fn leaves_any(&self, roster: &Roster) -> bool {
+        roster.serving().iter().any(|instance| !self.has(instance))
+    }
+}
+
 /// Takes instances in turn.
 ///
 /// One counter drives both roles. Stepping both lists by one would pair the same prefill and decode instances for ever
@@ -29,8 +52,9 @@ pub(crate) struct RoundRobin {
 }
 
 impl RoundRobin {
-    /// The next placement; `None` when nobody can serve.
-    pub(crate) fn place(&self, roster: &Roster) -> Option<Placement> {
+    /// The next placement; `None` when nobody can serve. Where every instance is excluded, all are tried again: one of them may
+    /// have recovered, and there is nobody else.
+    pub(crate) fn place(&self, roster: &Roster, excluded: &Excluded) -> Option<Placement> {
         let (prefill, serving) = (roster.prefill(), roster.serving());
         if serving.is_empty() {
             return None;
@@ -40,11 +64,19 @@ impl RoundRobin {
             0 => None,
             count => {
                 let shift = turn / lcm(count, serving.len());
-                Some(Arc::clone(&prefill[turn.wrapping_add(shift) % count]))
+                Some(next(prefill, turn.wrapping_add(shift), excluded))
             }
         };
-        Some(Placement { serving: Arc::clone(&serving[turn % serving.len()]), prefill })
+        Some(Placement { serving: next(serving, turn, excluded), prefill })
     }
+}
+
+/// The first instance from `turn` on that is not excluded. The list is not empty.
+fn next(instances: &[Arc<Instance>], turn: usize, excluded: &Excluded) -> Arc<Instance> {
+    let count = instances.len();
+    let mut in_turn = (0..count).map(|step| &instances[turn.wrapping_add(step) % count]);
+    let chosen = in_turn.find(|instance| !excluded.has(instance)).unwrap_or(&instances[turn % count]);
+    Arc::clone(chosen)
 }
 
 fn lcm(a: usize, b: usize) -> usize {

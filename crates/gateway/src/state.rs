@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 use proxy::Drain;
 use proxy::client::{Client, ClientConfig};
@@ -10,13 +11,14 @@ use telemetry::Telemetry;
 use telemetry::gateway::Gateway as GatewayTelemetry;
 
 use crate::config::{Config, Effective, Secret};
-use crate::endpoints::Roster;
+use crate::endpoints::CurrentRoster;
 use crate::models::Models;
+use crate::retry::RetryConfig;
 use crate::routing::RoundRobin;
 
 /// The shared parts, each of which is its own lock or needs none.
 pub(crate) struct State {
-    pub(crate) roster: Roster,
+    pub(crate) roster: CurrentRoster,
     pub(crate) robin: RoundRobin,
     pub(crate) client: Client,
     pub(crate) models: Arc<Models>,
@@ -27,6 +29,7 @@ pub(crate) struct State {
     pub(crate) max_body_bytes: usize,
     pub(crate) exact_token_accounting: bool,
     pub(crate) stream_idle: Duration,
+    pub(crate) retry: RetryConfig,
     pub(crate) injected_routing_delay: Option<Duration>,
 }
 
@@ -39,10 +42,11 @@ impl State {
         });
         let telemetry = GatewayTelemetry::new(&process, []);
         let key = config.engine_api_key.as_ref().and_then(bearer);
+        let roster = Arc::new(ArcSwap::from_pointee(config.roster.clone()));
         Self {
-            roster: config.roster.clone(),
             robin: RoundRobin::default(),
-            models: Arc::new(Models::new(client.clone(), config.roster.clone(), key, telemetry.clone())),
+            models: Arc::new(Models::new(client.clone(), Arc::clone(&roster), key, telemetry.clone())),
+            roster,
             client,
             telemetry,
             process,
@@ -51,6 +55,7 @@ impl State {
             max_body_bytes: config.max_body_bytes,
             exact_token_accounting: config.exact_token_accounting,
             stream_idle: config.timeouts.stream_idle,
+            retry: config.retry,
             injected_routing_delay: config.injected_routing_delay,
         }
     }

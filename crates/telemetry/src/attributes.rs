@@ -87,6 +87,9 @@ pub(crate) mod gateway {
     pub(crate) const PREFILL_TARGET: &str = "candor.gateway.prefill_target";
     pub(crate) const DECODE_TARGET: &str = "candor.gateway.decode_target";
     pub(crate) const CACHED_TOKENS: &str = "gen_ai.usage.cached_tokens";
+    pub(crate) const CALLER: &str = "candor.gateway.caller";
+    pub(crate) const PROMPT_ESTIMATE: &str = "candor.gateway.prompt_tokens";
+    pub(crate) const PROMPT_SOURCE: &str = "candor.gateway.prompt_tokens_source";
     pub(crate) const TTFT: LatencyKeys = latency!("candor.gateway.", "ttft");
     pub(crate) const E2E: LatencyKeys = latency!("candor.gateway.", "e2e");
     pub(crate) const TPOT: LatencyKeys = latency!("candor.gateway.", "tpot");
@@ -104,6 +107,9 @@ pub(crate) mod gateway {
         latency!("candor.gateway.", "ttft.upstream"),
     ];
     pub(crate) const EVENT_FIRST_TOKEN: &str = "first_token";
+    pub(crate) const EVENT_RETRY: &str = "retry";
+    pub(crate) const EVENT_TARGET: &str = "target";
+    pub(crate) const EVENT_PAUSE: &str = "pause_ms";
 }
 
 /// vLLM's `llm_request`; latencies are doubles in seconds, as vLLM has them.

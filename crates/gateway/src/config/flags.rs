@@ -237,6 +237,16 @@ pub(crate) const FLAGS: &[Flag] = &[
             "Ask engines for a running token count on every chunk, and take it out again for the client",
         ],
     ),
+    flag(
+        Group::Requests,
+        [
+            "retry-max-count",
+            "CANDOR_GATEWAY_RETRY_MAX_COUNT",
+            "COUNT",
+            "0",
+            "How often a request that an engine failed is sent to another one, as long as the client was sent nothing",
+        ],
+    ),
     unset(
         Group::Hidden,
         [

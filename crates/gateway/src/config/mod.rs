@@ -19,6 +19,7 @@ use serde::Serialize;
 pub use args::Args;
 
 use crate::endpoints::{Endpoint, Roster};
+pub use crate::retry::RetryConfig;
 use flags::FLAGS;
 use read::Reader;
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub models_refresh_interval: Duration,
     /// The key for the gateway's own questions to the engines.
     pub engine_api_key: Option<Secret>,
+    /// How often, and after what, a request is sent again.
+    pub retry: RetryConfig,
     /// How long the gateway waits for whom.
     pub timeouts: Timeouts,
     /// A wait before each placement, as if choosing took so long.
@@ -128,6 +131,7 @@ impl Args {
             exact_token_accounting: read.boolean("exact-token-accounting"),
             models_refresh_interval: read.positive("models-refresh-interval"),
             engine_api_key: read.header_text("engine-api-key").map(Secret),
+            retry: RetryConfig { max: read.number("retry-max-count", 0..=100) },
             timeouts: timeouts(&mut read),
             injected_routing_delay: read.optional_duration("inject-routing-delay"),
             effective: self.effective(),

@@ -1,7 +1,12 @@
 use super::*;
 
 fn prepared(text: &'static str, exact: bool) -> Prepared {
-    prepare(Api::ChatCompletions, Bytes::from_static(text.as_bytes()), exact).unwrap()
+    read(Api::ChatCompletions, text, exact).unwrap()
+}
+
+fn read(api: Api, text: &'static str, exact: bool) -> Result<Prepared, BodyError> {
+    let body = parse(Bytes::from_static(text.as_bytes()))?;
+    prepare(api, &body, PromptTokens::of(&body), exact)
 }
 
 fn text(prepared: &Prepared) -> &str {
@@ -67,7 +72,7 @@ fn what_is_wrong_is_said_with_its_offset() {
         ("{\"stream\":\"yes\"}", "byte 10"),
         ("{\"stream_options\":[]}", "byte 18"),
     ] {
-        let error = prepare(Api::Completions, Bytes::from_static(body.as_bytes()), false).unwrap_err();
+        let error = read(Api::Completions, body, false).unwrap_err();
         assert!(error.to_string().contains(want), "{body}: {error}");
     }
 }

@@ -9,6 +9,7 @@ mod counts;
 mod forwarding;
 mod lifecycle;
 mod relaying;
+mod retries;
 mod support;
 mod timing;
 mod upstream_faults;

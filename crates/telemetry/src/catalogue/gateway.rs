@@ -38,6 +38,12 @@ pub(crate) static OUTCOME_TOTAL: Metric =
     counter("request_outcome_total", "Requests by how they ended and in which stage; stage is none when completed.")
         .labels(&[MODEL, OUTCOME, STAGE])
         .observed("once per request, when it ends");
+pub(crate) static RETRY_TOTAL: Metric = counter(
+    "request_retry_total",
+    "Attempts that failed and were followed by another one, by the status of their answer; network_error without one.",
+)
+.labels(&[MODEL, STATUS])
+.observed("when the next attempt is decided on");
 pub(crate) static INPUT_TOKENS_TOTAL: Metric =
     counter("request_input_tokens_total", "Prompt tokens, as the engine's usage counts them.")
         .unit(Unit::Tokens)
@@ -112,6 +118,7 @@ pub(crate) static CURRENT: Metric = gauge("gateway_current_requests", "Requests 
 pub(super) static ALL: &[&Metric] = &[
     &REQUEST_TOTAL,
     &OUTCOME_TOTAL,
+    &RETRY_TOTAL,
     &INPUT_TOKENS_TOTAL,
     &OUTPUT_TOKENS_TOTAL,
     &INPUT_TOKENS,

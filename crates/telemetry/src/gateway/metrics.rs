@@ -14,6 +14,9 @@ use crate::timeline::Component;
 /// Label value for models that nobody serves.
 const UNKNOWN: &str = "unknown";
 
+/// `status_code` of an attempt that got no answer.
+const NETWORK_ERROR: &str = "network_error";
+
 pub(super) struct Metrics {
     registry: Registry,
     models: RwLock<BTreeMap<Box<str>, Arc<OfModel>>>,
@@ -27,6 +30,7 @@ pub(super) struct OfModel {
     name: Box<str>,
     requests: Family<Counter, 2>,
     outcomes: Family<Counter, 3>,
+    retries: Family<Counter, 2>,
     ok: Counter,
     completed: Counter,
     pub(super) input_total: Counter,
@@ -83,6 +87,7 @@ impl OfModel {
             completed: outcomes.with([model, "completed", "none"]),
             requests,
             outcomes,
+            retries: registry.counter(&catalogue::RETRY_TOTAL),
             input_total: counter(&catalogue::INPUT_TOKENS_TOTAL),
             output_total: counter(&catalogue::OUTPUT_TOKENS_TOTAL),
             input: histogram(&catalogue::INPUT_TOKENS),
@@ -96,6 +101,12 @@ impl OfModel {
             postprocess: histogram(&catalogue::POSTPROCESS_MILLISECONDS),
             parts: Component::ALL.map(|component| parts.with([model, component.as_str()])),
         }
+    }
+
+    /// Another attempt follows one that was answered with this status, or not at all.
+    pub(super) fn retried(&self, status: Option<u16>) {
+        let status = status.map_or_else(|| NETWORK_ERROR.to_owned(), |status| status.to_string());
+        self.retries.with([&self.name, &status]).inc();
     }
 
     pub(super) fn ended(&self, status: u16, outcome: &Outcome, stage: &'static str) {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use metrics::Metrics;
-pub use request::{Request, Usage};
+pub use request::{Request, Retry, Usage};
 
 use crate::Telemetry;
 use crate::clock::Moment;

@@ -11,7 +11,7 @@ use crate::itl::GapBuffer;
 use crate::metrics::Exemplar;
 use crate::outcome::{Blame, Outcome, Stage};
 use crate::server_timing::ServerTiming;
-use crate::span::Started;
+use crate::span::{SpanEvent, Started};
 use crate::timeline::{GatewayPoints, TtftParts, UpstreamParts};
 use crate::trace::{TraceContext, TraceId};
 
@@ -46,6 +46,11 @@ pub(super) struct State {
     pub(super) postprocess: u64,
     pub(super) prefill_target: Option<Box<str>>,
     pub(super) decode_target: Option<Box<str>>,
+    pub(super) caller: Option<Box<str>>,
+    /// The prompt's length before an engine counted it, and who counted.
+    pub(super) prompt: Option<(u64, &'static str)>,
+    /// Attempts that failed and were followed by another one.
+    pub(super) events: Vec<SpanEvent>,
     gaps: GapBuffer,
 }
 
@@ -58,6 +63,19 @@ pub struct Usage {
     pub output: u64,
     /// Prompt tokens that came from a prefix cache, where the engine says.
     pub cached: Option<u64>,
+}
+
+/// An attempt that failed and is followed by another one.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry<'a> {
+    /// When it was known to have failed.
+    pub at: Moment,
+    /// Where it went.
+    pub target: &'a str,
+    /// The status of the answer; `None` where there was none.
+    pub status: Option<u16>,
+    /// How long the next attempt waits.
+    pub pause: Duration,
 }
 
 impl Request {
@@ -78,6 +96,9 @@ impl Request {
             postprocess: 0,
             prefill_target: None,
             decode_target: None,
+            caller: None,
+            prompt: None,
+            events: Vec::new(),
             gaps: GapBuffer::new(),
         });
         Self { shared, model, span, state, unflushed_tokens: 0, counted_tokens: 0, is_pending: true, settled: false }
@@ -107,6 +128,16 @@ impl Request {
     /// Whether the client wants a stream.
     pub fn streaming(&mut self, streaming: bool) {
         self.state.streaming = streaming;
+    }
+
+    /// Who asks, by name.
+    pub fn caller(&mut self, name: &str) {
+        self.state.caller = Some(name.into());
+    }
+
+    /// How long the prompt is as far as the gateway can tell, and how it can tell.
+    pub fn prompt(&mut self, tokens: u64, source: &'static str) {
+        self.state.prompt = Some((tokens, source));
     }
 
     /// The body has been read and parsed.
@@ -143,6 +174,14 @@ impl Request {
         self.state.points.dispatched = Some(now);
         self.no_longer_pending();
         self.span.context.clone()
+    }
+
+    /// An attempt failed, and another one follows.
+    pub fn retry(&mut self, retry: Retry<'_>) {
+        self.model.retried(retry.status);
+        if self.span.is_recorded() {
+            self.state.events.push(span::retry(&retry));
+        }
     }
 
     /// A chunk with `n` tokens has been handed to the client's connection. For requests that do not stream nothing is

@@ -1,6 +1,6 @@
 //! The gateway's span: the root of a request's trace, unless the client has one.
 
-use super::Request;
+use super::{Request, Retry};
 use crate::attributes::{
     COMPLETION_TOKENS, PROMPT_TOKENS, REQUEST_ID, REQUEST_MODEL, STATUS_CODE, URL_PATH, gateway as keys,
 };
@@ -21,6 +21,11 @@ pub(super) fn assemble(request: &Request, parts: Option<&TtftParts>, outcome: &O
     span.set(keys::STREAMING, state.streaming);
     span.set_some(keys::PREFILL_TARGET, state.prefill_target.as_deref().map(String::from));
     span.set_some(keys::DECODE_TARGET, state.decode_target.as_deref().map(String::from));
+    span.set_some(keys::CALLER, state.caller.as_deref().map(String::from));
+    if let Some((tokens, source)) = state.prompt {
+        span.set(keys::PROMPT_ESTIMATE, tokens);
+        span.set(keys::PROMPT_SOURCE, source);
+    }
     if let Some(usage) = state.usage {
         span.set(PROMPT_TOKENS, usage.input);
         span.set(COMPLETION_TOKENS, usage.output);
@@ -29,8 +34,17 @@ pub(super) fn assemble(request: &Request, parts: Option<&TtftParts>, outcome: &O
     latencies(&mut span, request, parts);
     ending(&mut span, request, outcome, status);
     let first_token = |at: Moment| SpanEvent { name: keys::EVENT_FIRST_TOKEN, at, attributes: Vec::new() };
+    span.events.extend_from_slice(&state.events);
     span.events.extend(points.first_token.map(first_token));
     span
+}
+
+/// The event of an attempt that was followed by another one.
+pub(super) fn retry(retry: &Retry<'_>) -> SpanEvent {
+    let mut attributes = vec![(keys::EVENT_TARGET, retry.target.to_owned().into())];
+    attributes.extend(retry.status.map(|status| (STATUS_CODE, status.into())));
+    attributes.push((keys::EVENT_PAUSE, (retry.pause.as_secs_f64() * 1e3).into()));
+    SpanEvent { name: keys::EVENT_RETRY, at: retry.at, attributes }
 }
 
 /// How many attributes [`latencies`] and [`ending`] set at most, each latency counted twice.
