@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::Fault;
-use super::flags::{FLAGS, Flag, Group, SETTINGS_FILE};
+use super::flags::{Flag, Group, SETTINGS_FILE, flags};
 
 /// Where the value of a setting came from. Later ones win over earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +61,7 @@ impl std::fmt::Debug for Args {
 impl Default for Args {
     /// What an empty command line and an empty environment say.
     fn default() -> Self {
-        let settings = FLAGS.iter().map(|flag| {
+        let settings = flags().map(|flag| {
             let value = flag.default.map(str::to_owned);
             (flag.name, Setting { value, source: Source::Default })
         });
@@ -167,7 +167,7 @@ fn argument(flag: &'static Flag) -> Arg {
 
 impl clap::Args for Args {
     fn augment_args(command: Command) -> Command {
-        command.args(FLAGS.iter().map(argument))
+        command.args(flags().map(argument))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -183,7 +183,7 @@ impl clap::FromArgMatches for Args {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for flag in FLAGS {
+        for flag in flags() {
             let source = match matches.value_source(flag.name) {
                 Some(ValueSource::CommandLine) => Source::Flag,
                 Some(ValueSource::EnvVariable) => Source::Env,

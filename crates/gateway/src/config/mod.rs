@@ -20,7 +20,7 @@ pub use args::Args;
 
 use crate::endpoints::{Endpoint, Roster};
 pub use crate::retry::RetryConfig;
-use flags::FLAGS;
+use flags::flags;
 use read::Reader;
 
 /// One thing that is wrong with a configuration.
@@ -140,7 +140,7 @@ impl Args {
     }
 
     fn effective(&self) -> Vec<Effective> {
-        let shown = FLAGS.iter().filter_map(|flag| {
+        let shown = flags().filter_map(|flag| {
             let setting = self.settings.get(flag.name)?;
             let value = setting.value.clone().filter(|value| !value.is_empty());
             Some(Effective {
