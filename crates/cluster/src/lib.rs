@@ -6,15 +6,19 @@
 //!   gRPC service;
 //! - [`keys`]: under which names they lie there;
 //! - [`api`]: the JSON that gateways and the scheduler exchange;
-//! - [`cms`]: where instances say what they are and how they are.
+//! - [`cms`]: where instances say what they are and how they are;
+//! - [`discovery`]: which instances there are, for gateways.
 //!
 //! A record that cannot be read is an error that names its key ([`BadRecord`]), and costs that record only.
 
 pub mod api;
 pub mod cms;
+pub mod discovery;
+mod etcd;
 pub mod keys;
 pub mod records;
 mod redis;
 
+pub use etcd::{Credentials, EtcdEndpoints};
 pub use records::BadRecord;
 pub use redis::{Redis, RedisConfig, RedisUrlError, StoreError};
