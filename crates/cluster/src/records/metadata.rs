@@ -63,4 +63,7 @@ pub struct InstanceMetadata {
     /// Tokens in one step at most.
     #[prost(int32, tag = "20")]
     pub max_num_batched_tokens: i32,
+    /// The model it serves; upstream's records do not say, and its readers pass over the field.
+    #[prost(string, tag = "100")]
+    pub model: String,
 }

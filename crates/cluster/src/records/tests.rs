@@ -77,7 +77,8 @@ fn metadata_has_upstreams_numbers() {
         .double(17, 1_795_333_640.5)
         .text(18, "10.0.0.3")
         .int(19, 16)
-        .int(20, 65_536);
+        .int(20, 65_536)
+        .text(100, "m");
     let record = InstanceMetadata {
         instance_id: "id_dp2".to_owned(),
         instance_type: "decode".to_owned(),
@@ -99,6 +100,7 @@ fn metadata_has_upstreams_numbers() {
         ip_kvt: "10.0.0.3".to_owned(),
         block_size: 16,
         max_num_batched_tokens: 65_536,
+        model: "m".to_owned(),
     };
     golden(&bytes, &record);
 }
