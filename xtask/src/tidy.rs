@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("coordinator", &["openai", "pd", "proxy", "telemetry"]),
     ("engine", &["cluster", "openai", "proxy", "telemetry"]),
     ("sidecar", &["coordinator", "openai", "pd", "proxy", "telemetry"]),
+    ("scheduler", &["cluster", "proxy", "telemetry"]),
     ("gateway", &["cluster", "coordinator", "openai", "pd", "proxy", "telemetry"]),
     ("audit", &["openai", "telemetry"]),
     ("bench", &[]),

@@ -1,0 +1,140 @@
+//! What instances are compared by.
+
+use crate::view::Instance;
+
+/// A number that an instance has for a request. Lower is better, for every one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// Share of the KV cache that is used, or will be by what waits and is on its way to decode.
+    KvCacheUsageRatioProjected,
+    /// Requests that decode, or will next.
+    DecodeBatchSize,
+    /// Requests that wait.
+    NumWaitingRequests,
+    /// Prompt tokens that are still to be computed.
+    AllPrefillsTokensNum,
+    /// Tokens of the requests that decode, or will.
+    AllDecodesTokensNum,
+    /// Requests altogether.
+    NumRequests,
+    /// Tokens altogether, as the local account of lite mode has them.
+    NumTokens,
+    /// How long the request would wait for its first token, were everything as it was lately.
+    EstimatedLatencyMs,
+    /// How recently the instance was chosen; breaks ties so that equal instances take turns.
+    LastDispatch,
+}
+
+/// Where the numbers come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// From the instances' own status and the account of what is in flight to them.
+    Full,
+    /// From what gateways report, since the instances are black boxes.
+    Lite,
+}
+
+/// Names of metrics that upstream has and this scheduler does not compute yet.
+const PLANNED: &[&str] = &[
+    "kv_cache_hit_len",
+    "cache_aware_all_prefills_tokens_num",
+    "adaptive_decode_batch_size",
+    "predicted_ttft",
+    "predicted_tpot",
+];
+
+/// Share of a cache whose size is not known: as upstream has it, the greatest number of 32 bits.
+const UNKNOWN: f64 = f32::MAX as f64;
+
+impl Metric {
+    /// Every one, in the order in which a decision is explained.
+    pub const ALL: [Self; 9] = [
+        Self::KvCacheUsageRatioProjected,
+        Self::DecodeBatchSize,
+        Self::NumWaitingRequests,
+        Self::AllPrefillsTokensNum,
+        Self::AllDecodesTokensNum,
+        Self::NumRequests,
+        Self::NumTokens,
+        Self::EstimatedLatencyMs,
+        Self::LastDispatch,
+    ];
+
+    /// The name in flags and policy files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::KvCacheUsageRatioProjected => "kv_cache_usage_ratio_projected",
+            Self::DecodeBatchSize => "decode_batch_size",
+            Self::NumWaitingRequests => "num_waiting_requests",
+            Self::AllPrefillsTokensNum => "all_prefills_tokens_num",
+            Self::AllDecodesTokensNum => "all_decodes_tokens_num",
+            Self::NumRequests => "num_requests",
+            Self::NumTokens => "num_tokens",
+            Self::EstimatedLatencyMs => "estimated_latency_ms",
+            Self::LastDispatch => "last_dispatch",
+        }
+    }
+
+    /// The metric of this name.
+    ///
+    /// # Errors
+    /// A sentence that says whether there will be one.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        if let Some(metric) = Self::ALL.into_iter().find(|metric| metric.as_str() == name) {
+            return Ok(metric);
+        }
+        let known = Self::ALL.map(Self::as_str).join(", ");
+        let problem = if PLANNED.contains(&name) { "not supported yet" } else { "not known" };
+        Err(format!("metric `{name}` is {problem}; supported: {known}"))
+    }
+
+    /// Whether the metric can be had in this mode.
+    #[must_use]
+    pub const fn is_of(self, mode: Mode) -> bool {
+        match self {
+            Self::NumRequests | Self::NumWaitingRequests | Self::EstimatedLatencyMs | Self::LastDispatch => true,
+            Self::NumTokens => matches!(mode, Mode::Lite),
+            _ => matches!(mode, Mode::Full),
+        }
+    }
+
+    /// The instance's number for a request whose prompt has so many tokens. Never NaN.
+    #[must_use]
+    pub fn of(self, mode: Mode, instance: &Instance, prompt_tokens: u64) -> f64 {
+        match (self, mode) {
+            (Self::LastDispatch, _) => instance.seat.last_dispatch() as f64,
+            (_, Mode::Full) => self.of_status(instance, prompt_tokens),
+            (_, Mode::Lite) => self.of_reports(instance),
+        }
+    }
+
+    fn of_status(self, instance: &Instance, prompt_tokens: u64) -> f64 {
+        let (load, inflight) = (&instance.load, instance.seat.account.read());
+        match self {
+            Self::KvCacheUsageRatioProjected => load.kv_usage_projected(&inflight).unwrap_or(UNKNOWN),
+            Self::DecodeBatchSize => load.decode_batch_size(&inflight) as f64,
+            Self::NumWaitingRequests => (load.waiting_requests + inflight.requests) as f64,
+            Self::AllPrefillsTokensNum => load.all_prefills_tokens(&inflight) as f64,
+            Self::AllDecodesTokensNum => load.all_decodes_tokens(&inflight) as f64,
+            Self::NumRequests | Self::NumTokens | Self::LastDispatch => load.requests(&inflight) as f64,
+            Self::EstimatedLatencyMs => {
+                let tokens = load.all_prefills_tokens(&inflight) as f64 + prompt_tokens as f64;
+                let steps = (tokens / instance.max_batched_tokens.max(1) as f64).ceil().max(1.0);
+                // An instance that has not made a step yet is tried, and then known.
+                steps * load.step_ms
+            }
+        }
+    }
+
+    fn of_reports(self, instance: &Instance) -> f64 {
+        let sums = instance.seat.tally.read();
+        match self {
+            Self::NumTokens => sums.total_tokens() as f64,
+            Self::NumWaitingRequests => sums.waiting_requests as f64,
+            // The request comes after all that wait.
+            Self::EstimatedLatencyMs => sums.prefill_ms * (sums.waiting_requests + 1) as f64,
+            _ => sums.total_requests() as f64,
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! From records to snapshots.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::api::{Endpoint, InferType, LlmInstance};
+use cluster::records::{InstanceMetadata, InstanceStatus};
+use telemetry::clock::Moment;
+
+use super::{ClusterView, Instance, Load, Seat};
+
+/// Tokens per step of an instance that does not say.
+const USUAL_BATCH: u64 = 65_536;
+
+/// What a refresher remembers between two snapshots. Belongs to one task.
+#[derive(Debug, Default)]
+pub struct Roster {
+    known: BTreeMap<Arc<str>, Known>,
+}
+
+/// An instance as the refresher knows it.
+#[derive(Debug)]
+pub struct Known {
+    infer_type: InferType,
+    model: Arc<str>,
+    node: Option<Box<str>>,
+    unit: Option<Box<str>>,
+    data_parallel: bool,
+    max_batched_tokens: u64,
+    /// When the instance began, as it says itself; another number is another life.
+    epoch: u64,
+    answer: Arc<LlmInstance>,
+    seat: Arc<Seat>,
+    status: Option<Status>,
+}
+
+#[derive(Debug)]
+struct Status {
+    update_id: i32,
+    timestamp_ms: i64,
+    schedulable: bool,
+    fresh_at: Moment,
+    load: Load,
+}
+
+/// What became of a status that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It says something new.
+    New,
+    /// It says the same, or only that the instance is still there.
+    Same,
+    /// It says something new, and its counter began anew: the engine has restarted under its old id.
+    Restarted,
+    /// It is older than what is known.
+    Older,
+    /// Nothing is known of such an instance.
+    Stranger,
+}
+
+impl Roster {
+    /// Takes in who there is; whoever is not listed is gone. Returns the ids of instances that are gone or have begun anew.
+    pub fn metadata(&mut self, records: impl IntoIterator<Item = InstanceMetadata>) -> Vec<Arc<str>> {
+        let mut before = std::mem::take(&mut self.known);
+        let mut ended = Vec::new();
+        for record in records {
+            let Ok(infer_type) = record.instance_type.parse::<InferType>() else {
+                tracing::warn!(
+                    instance = record.instance_id,
+                    infer_type = record.instance_type,
+                    "instance left out: its type is none of neutral, prefill and decode"
+                );
+                continue;
+            };
+            let id: Arc<str> = record.instance_id.as_str().into();
+            if self.known.contains_key(&id) {
+                tracing::warn!(instance = %id, "instance is there twice; the first is taken");
+                continue;
+            }
+            let epoch = record.utc_create.to_bits();
+            let mut known = Known::of(&record, infer_type);
+            if let Some(same) = before.remove(&id) {
+                if same.epoch == epoch {
+                    (known.seat, known.status) = (same.seat, same.status);
+                } else {
+                    ended.push(Arc::clone(&id));
+                }
+            }
+            self.known.insert(id, known);
+        }
+        ended.extend(before.into_keys());
+        ended
+    }
+
+    /// Takes in who there is by discovery: instances without any status. As [`Roster::metadata`] otherwise.
+    pub fn discovered(&mut self, instances: impl IntoIterator<Item = LlmInstance>, now: Moment) -> Vec<Arc<str>> {
+        let mut before = std::mem::take(&mut self.known);
+        let mut ended = Vec::new();
+        for instance in instances {
+            let id: Arc<str> = instance.endpoint.to_string().into();
+            if self.known.contains_key(&id) {
+                continue;
+            }
+            let mut known = Known::discovered(instance, now);
+            if let Some(same) = before.remove(&id) {
+                if same.epoch == known.epoch {
+                    known.seat = same.seat;
+                } else {
+                    ended.push(Arc::clone(&id));
+                }
+            }
+            self.known.insert(id, known);
+        }
+        ended.extend(before.into_keys());
+        ended
+    }
+
+    /// Takes in one status, and settles the account with it.
+    pub fn status(&mut self, record: &InstanceStatus, now: Moment) -> Taken {
+        let Some(known) = self.known.get_mut(record.instance_id.as_str()) else {
+            return Taken::Stranger;
+        };
+        known.take(record, now)
+    }
+
+    /// Forgets the status of an instance whose record is gone.
+    pub fn without_status(&mut self, id: &str) {
+        if let Some(known) = self.known.get_mut(id) {
+            known.status = None;
+        }
+    }
+
+    /// The ids of all instances.
+    pub fn ids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.known.keys()
+    }
+
+    /// Settles by age what no status has settled. Says how many requests there were.
+    pub fn expire(&self, now: Moment, patience: Duration) -> usize {
+        self.known.values().map(|known| known.seat.account.expire(now, patience)).sum()
+    }
+
+    /// The snapshot: every instance that has a status.
+    #[must_use]
+    pub fn view(&self) -> ClusterView {
+        let mut nodes = Numbers::default();
+        let mut units = Numbers::default();
+        let mut instances = Vec::with_capacity(self.known.len());
+        for (id, known) in &self.known {
+            let Some(status) = &known.status else {
+                continue;
+            };
+            instances.push(Instance {
+                id: Arc::clone(id),
+                infer_type: known.infer_type,
+                model: Arc::clone(&known.model),
+                node: nodes.of(known.node.as_deref()),
+                unit: units.of(known.unit.as_deref()),
+                data_parallel: known.data_parallel,
+                max_batched_tokens: known.max_batched_tokens,
+                schedulable: status.schedulable,
+                fresh_at: status.fresh_at,
+                load: status.load,
+                answer: Arc::clone(&known.answer),
+                seat: Arc::clone(&known.seat),
+            });
+        }
+        ClusterView { instances, nodes: nodes.next, units: units.next }
+    }
+}
+
+impl Known {
+    fn of(record: &InstanceMetadata, infer_type: InferType) -> Self {
+        let named = |text: &str| Some(text).filter(|text| !text.is_empty()).map(Box::from);
+        let answer = LlmInstance {
+            version: record.utc_create as i64,
+            id: format!("{}_instance{}_{}", record.ip, record.dp_rank, record.data_parallel_size),
+            model: record.model.clone(),
+            infer_type,
+            endpoint: Endpoint { host: record.ip.clone(), port: port(record.api_server_port) },
+            aux_ip: record.ip_kvt.clone(),
+            aux_port: i64::from(record.kvt_port),
+            dp_rank: i64::from(record.dp_rank),
+            dp_size: i64::from(record.data_parallel_size),
+        };
+        Self {
+            infer_type,
+            model: record.model.as_str().into(),
+            node: named(&record.node_id),
+            unit: named(&record.unit_id),
+            data_parallel: record.data_parallel_size > 1,
+            max_batched_tokens: u64::try_from(record.max_num_batched_tokens)
+                .ok()
+                .filter(|&n| n > 0)
+                .unwrap_or(USUAL_BATCH),
+            epoch: record.utc_create.to_bits(),
+            answer: Arc::new(answer),
+            seat: Arc::default(),
+            status: None,
+        }
+    }
+
+    fn discovered(instance: LlmInstance, now: Moment) -> Self {
+        Self {
+            infer_type: instance.infer_type,
+            model: instance.model.as_str().into(),
+            node: None,
+            unit: None,
+            data_parallel: instance.dp_size > 1,
+            max_batched_tokens: USUAL_BATCH,
+            epoch: instance.version as u64,
+            answer: Arc::new(instance),
+            seat: Arc::default(),
+            status: Some(Status {
+                update_id: 0,
+                timestamp_ms: 0,
+                schedulable: true,
+                fresh_at: now,
+                load: Load::default(),
+            }),
+        }
+    }
+
+    /// What lies in the store is the latest that the instance wrote, unless the store went back in time (a replica that
+    /// took over, say). A counter that went back while time went on is an engine that restarted.
+    fn take(&mut self, record: &InstanceStatus, now: Moment) -> Taken {
+        let taken = match &self.status {
+            None => Taken::New,
+            Some(before) => {
+                let later = record.timestamp_ms > before.timestamp_ms;
+                let alive = record.timestamp_ms != before.timestamp_ms || record.schedulable != before.schedulable;
+                match record.update_id.cmp(&before.update_id) {
+                    Ordering::Greater => Taken::New,
+                    Ordering::Less if later => Taken::Restarted,
+                    Ordering::Less => return Taken::Older,
+                    Ordering::Equal if alive => Taken::Same,
+                    Ordering::Equal => return Taken::Same,
+                }
+            }
+        };
+        if taken == Taken::Restarted {
+            self.seat.account.clear();
+        }
+        let fresh_at = if self.status.is_none() { written(record.timestamp_ms, now) } else { now };
+        self.status = Some(Status {
+            update_id: record.update_id,
+            timestamp_ms: record.timestamp_ms,
+            schedulable: record.schedulable,
+            fresh_at,
+            load: Load::of(record),
+        });
+        if taken != Taken::Same {
+            let listed = record.recent_waiting_requests.iter().chain(&record.waiting_requests);
+            self.seat.account.reconcile(listed.map(String::as_str));
+        }
+        taken
+    }
+}
+
+/// When a status was written, the first time it is seen. Only here is another host's clock believed, and never into the
+/// future; from then on a status is as old as the time since it last changed.
+fn written(timestamp_ms: i64, now: Moment) -> Moment {
+    let now_ms = i64::try_from(now.unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+    let age_ms = now_ms.saturating_sub(timestamp_ms).max(0);
+    now - Duration::from_millis(age_ms.unsigned_abs())
+}
+
+fn port(number: i32) -> u16 {
+    u16::try_from(number).unwrap_or(0)
+}
+
+/// Small numbers for names. Whoever has no name is alone.
+#[derive(Default)]
+struct Numbers<'a> {
+    of_name: HashMap<&'a str, usize>,
+    next: usize,
+}
+
+impl<'a> Numbers<'a> {
+    fn of(&mut self, name: Option<&'a str>) -> usize {
+        let next = self.next;
+        let number = match name {
+            Some(name) => *self.of_name.entry(name).or_insert(next),
+            None => next,
+        };
+        self.next = self.next.max(number + 1);
+        number
+    }
+}

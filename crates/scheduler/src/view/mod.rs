@@ -1,0 +1,136 @@
+//! The cluster as a decision sees it: an immutable snapshot.
+//!
+//! Refreshers make a new one and put it in place of the old; a decision takes one and is never disturbed. What changes with
+//! every placement does not lie in the snapshot but in each instance's [`Seat`], which goes from snapshot to snapshot.
+
+mod build;
+mod load;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cluster::api::{InferType, LlmInstance};
+use telemetry::clock::Moment;
+
+pub use build::{Known, Roster};
+pub use load::Load;
+
+use crate::account::Account;
+use crate::lrs::Tally;
+
+#[cfg(test)]
+mod tests;
+
+/// All instances, by id.
+#[derive(Debug, Default)]
+pub struct ClusterView {
+    /// In the order of their ids, which is the last tie-break of every decision.
+    pub instances: Vec<Instance>,
+    /// How many different nodes there are: [`Instance::node`] is less.
+    pub nodes: usize,
+    /// The same of units.
+    pub units: usize,
+}
+
+/// One instance.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// Its id: the CMS's, or `host:port` in lite mode.
+    pub id: Arc<str>,
+    /// What it is used for.
+    pub infer_type: InferType,
+    /// The model it serves; empty where it does not say, and then it is taken to serve any.
+    pub model: Arc<str>,
+    /// Its machine, as a small number.
+    pub node: usize,
+    /// Its unit (the data-parallel ranks that fall together), as a small number.
+    pub unit: usize,
+    /// Whether it is one of several data-parallel ranks.
+    pub data_parallel: bool,
+    /// Tokens that it computes in one step at most.
+    pub max_batched_tokens: u64,
+    /// Whether it takes requests.
+    pub schedulable: bool,
+    /// When its status was new.
+    pub fresh_at: Moment,
+    /// What its status says.
+    pub load: Load,
+    /// What a gateway is told of it.
+    pub answer: Arc<LlmInstance>,
+    /// What changes between two snapshots.
+    pub seat: Arc<Seat>,
+}
+
+/// What belongs to an instance beyond any snapshot.
+#[derive(Debug, Default)]
+pub struct Seat {
+    /// What is in flight to it (full mode).
+    pub account: Account,
+    /// What gateways say runs on it (lite mode).
+    pub tally: Arc<Tally>,
+    last_dispatch: AtomicU64,
+}
+
+impl ClusterView {
+    /// The instance of this id.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<&Instance> {
+        let at = self.instances.binary_search_by(|instance| (*instance.id).cmp(id)).ok()?;
+        self.instances.get(at)
+    }
+
+    /// The instance that a gateway was told of as `named`.
+    #[must_use]
+    pub fn named(&self, named: &LlmInstance) -> Option<&Instance> {
+        self.instances.iter().find(|instance| instance.answer.id == named.id)
+    }
+}
+
+impl Instance {
+    /// How old its status is.
+    #[must_use]
+    pub fn age(&self, now: Moment) -> Duration {
+        now - self.fresh_at
+    }
+
+    /// Whether it serves `model`.
+    #[must_use]
+    pub fn serves(&self, model: &str) -> bool {
+        model.is_empty() || self.model.is_empty() || *self.model == *model
+    }
+
+    /// Whether `name` means this instance: its id here, its id towards gateways, or `host:port`.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        *self.id == *name || self.answer.id == name || self.answer.endpoint.is_written(name)
+    }
+}
+
+/// An endpoint compared with text, without writing it down.
+trait IsWritten {
+    fn is_written(&self, text: &str) -> bool;
+}
+
+impl IsWritten for cluster::api::Endpoint {
+    fn is_written(&self, text: &str) -> bool {
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return false;
+        };
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        self.host == host && port.parse() == Ok(self.port)
+    }
+}
+
+impl Seat {
+    /// It was chosen, as the `turn`-th choice of all.
+    pub fn chosen(&self, turn: u64) {
+        self.last_dispatch.fetch_max(turn, Ordering::Relaxed);
+    }
+
+    /// Which choice was its last; 0 where it was never chosen.
+    #[must_use]
+    pub fn last_dispatch(&self) -> u64 {
+        self.last_dispatch.load(Ordering::Relaxed)
+    }
+}
