@@ -24,9 +24,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("gateway", &["cluster", "coordinator", "openai", "pd", "proxy", "telemetry"]),
     ("audit", &["openai", "telemetry"]),
     ("bench", &[]),
+    ("dashboards", &[]),
     ("fleet", &["audit", "engine", "gateway", "openai", "proxy", "sidecar", "telemetry"]),
+<<<<<<< HEAD
     ("candor", &["audit", "bench", "engine", "fleet", "gateway", "proxy", "sidecar", "telemetry"]),
     ("testkit", &[]),
+=======
+    ("candor", &["audit", "bench", "dashboards", "engine", "fleet", "gateway", "proxy", "sidecar", "telemetry"]),
+>>>>>>> 5135cc6 (dashboards: every panel of the seeds, an overview and alerts, generated and held to the catalogue, Grafana's schemas and promtool)
     ("xtask", &[]),
 ];
 

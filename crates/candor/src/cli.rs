@@ -56,6 +56,8 @@ enum Command {
         #[arg(long, conflicts_with = "json")]
         markdown: bool,
     },
+    /// Grafana's dashboards and Prometheus' alerts, as files
+    Dashboards(dashboards::Args),
     /// The client of an audit, in a process of its own
     #[command(hide = true)]
     Load(audit::load::Args),
@@ -85,6 +87,10 @@ impl Cli {
                 bench::Verdict::Held => ExitCode::SUCCESS,
                 bench::Verdict::Missed => ExitCode::FAILURE,
             }),
+            Command::Dashboards(args) => {
+                output::print(&dashboards::run(&args)?)?;
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Metrics { json, markdown } => {
                 output::print(&match (json, markdown) {
                     (true, _) => format!("{:#}\n", catalogue::json()),

@@ -1,0 +1,177 @@
+//! Every query asks for what somebody observes, by labels that it has.
+
+use std::collections::BTreeSet;
+
+use promql_parser::parser::{Expr, LabelModifier, VectorSelector};
+use telemetry::catalogue::{self, Component, Kind, Metric};
+
+use super::support::boards;
+
+/// Metrics of the design that dashboards show and that no component observes yet.
+const AWAITED: &[&str] = &[
+    "instance_cms_all_decodes_tokens_num",
+    "instance_cms_all_prefills_tokens_num",
+    "instance_cms_decode_batch_size",
+    "instance_cms_hybrid_scheduler_waiting_to_decode_requests",
+    "instance_cms_hybrid_scheduler_waiting_to_decode_tokens",
+    "instance_cms_inflight_dispatch_decode_requests",
+    "instance_cms_inflight_dispatch_prefill_requests",
+    "instance_cms_inflight_dispatch_requests",
+    "instance_cms_kv_cache_usage_ratio_projected",
+    "instance_cms_loading_requests",
+    "instance_cms_running_requests",
+    "instance_cms_scheduler_running_to_decode_requests",
+    "instance_cms_scheduler_running_to_decode_tokens",
+    "instance_cms_scheduler_waiting_to_decode_requests",
+    "instance_cms_scheduler_waiting_to_decode_tokens",
+    "instance_cms_tokens_inflight_dispatch_decode_requests",
+    "instance_cms_tokens_loading_requests",
+    "instance_cms_unallocated_tokens_hybrid_scheduler_waiting_decodes",
+    "instance_cms_unallocated_tokens_scheduler_running_prefills",
+    "instance_cms_uncomputed_tokens_all_waiting_prefills",
+    "instance_cms_uncomputed_tokens_inflight_dispatch_prefill_requests",
+    "instance_cms_uncomputed_tokens_scheduler_running_prefills",
+    "instance_cms_used_gpu_tokens",
+    "instance_cms_waiting_requests",
+    "instance_lrs_running_requests",
+    "instance_lrs_running_tokens",
+    "instance_lrs_total_requests",
+    "instance_lrs_total_tokens",
+    "instance_lrs_waiting_requests",
+    "instance_lrs_waiting_tokens",
+    "instance_status_age_seconds",
+    "request_calc_prefix_cache_hit_duration_milliseconds",
+    "request_fallback_retry_success_total",
+    "request_fallback_total",
+    "request_full_mode_schedule_duration_milliseconds",
+    "request_max_prefix_cache_hit_percent",
+    "request_prefix_cache_hit_percent",
+    "request_query_prefix_cache_hit_duration_milliseconds",
+    "request_queue_duration_milliseconds",
+    "request_retry_total",
+    "scheduler_cms_refresh_metadata_duration_milliseconds",
+    "scheduler_cms_refresh_status_duration_milliseconds",
+    "scheduler_instance_dispatch_total",
+    "scheduler_instance_imbalance_ratio",
+    "scheduler_prediction_error_ratio",
+    "scheduler_rescheduling_failed_total",
+    "scheduler_rescheduling_total",
+    "scheduler_scheduling_failed_total",
+    "scheduler_scheduling_total",
+    "selected_instance_all_decodes_tokens_num",
+    "selected_instance_all_prefills_tokens_num",
+    "selected_instance_decode_batch_size",
+    "selected_instance_kv_cache_usage_ratio_projected",
+    "selected_instance_predicted_tpot",
+    "selected_instance_predicted_ttft",
+];
+
+/// Labels that a scrape adds to every series.
+const OF_TARGETS: &[&str] = &["namespace", "job", "instance"];
+
+/// A selector, and the labels that are asked of it: matched, or grouped by in an aggregation around it.
+type Asked = (VectorSelector, BTreeSet<String>);
+
+fn asked(query: &str) -> Vec<Asked> {
+    let parsed = promql_parser::parser::parse(query).unwrap_or_else(|fault| panic!("{query}: {fault}"));
+    let mut found = Vec::new();
+    walk(&parsed, &BTreeSet::new(), &mut found);
+    found
+}
+
+/// Aggregations hand their labels down to what is inside them; what is beside them has nothing to do with those.
+fn walk(expr: &Expr, grouped: &BTreeSet<String>, found: &mut Vec<Asked>) {
+    let mut select = |selector: &VectorSelector| {
+        let matched = selector.matchers.matchers.iter().map(|matcher| matcher.name.clone());
+        found.push((selector.clone(), matched.chain(grouped.iter().cloned()).collect()));
+    };
+    match expr {
+        Expr::VectorSelector(selector) => select(selector),
+        Expr::MatrixSelector(matrix) => select(&matrix.vs),
+        Expr::Aggregate(aggregate) => {
+            let mut grouped = grouped.clone();
+            if let Some(LabelModifier::Include(labels) | LabelModifier::Exclude(labels)) = &aggregate.modifier {
+                grouped.extend(labels.labels.iter().cloned());
+            }
+            walk(&aggregate.expr, &grouped, found);
+        }
+        Expr::Binary(binary) => {
+            walk(&binary.lhs, grouped, found);
+            walk(&binary.rhs, grouped, found);
+        }
+        Expr::Call(call) => call.args.args.iter().for_each(|argument| walk(argument, grouped, found)),
+        Expr::Paren(inner) => walk(&inner.expr, grouped, found),
+        Expr::Unary(inner) => walk(&inner.expr, grouped, found),
+        Expr::Subquery(inner) => walk(&inner.expr, grouped, found),
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) => {}
+        other => panic!("what is {other}?"),
+    }
+}
+
+/// The metric of a series' name.
+fn metric(series: &str) -> Option<&'static Metric> {
+    let of_histogram = ["_bucket", "_sum", "_count"]
+        .iter()
+        .find_map(|end| catalogue::find(series.strip_suffix(end)?).filter(|metric| metric.kind == Kind::Histogram));
+    of_histogram.or_else(|| catalogue::find(series).filter(|metric| metric.kind != Kind::Histogram))
+}
+
+/// A histogram's name, or the name as it is.
+fn series_of(name: &str) -> &str {
+    ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name)
+}
+
+fn has(metric: &Metric, label: &str) -> bool {
+    let of_engines = metric.component == Component::Engine && label == "infer_type";
+    let of_buckets = metric.kind == Kind::Histogram && label == "le";
+    of_engines || of_buckets || OF_TARGETS.contains(&label) || metric.labels.iter().any(|known| known.name == label)
+}
+
+/// What is wrong with a query, if anything.
+fn faults(query: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (selector, labels) in asked(query) {
+        let name = selector.name.clone().unwrap_or_default();
+        let Some(metric) = metric(&name) else {
+            if !AWAITED.contains(&series_of(&name)) {
+                faults.push(format!("{name} is not in the catalogue"));
+            }
+            continue;
+        };
+        let missing = labels.iter().filter(|label| !has(metric, label));
+        faults.extend(missing.map(|label| format!("{name} has no label {label}")));
+    }
+    faults
+}
+
+#[test]
+fn every_query_of_every_dashboard_asks_for_what_is_observed() {
+    let mut found = 0;
+    let mut wrong = Vec::new();
+    for board in boards() {
+        for (panel, query) in board.queries("expr") {
+            found += 1;
+            wrong.extend(faults(&query).into_iter().map(|fault| format!("{panel}: {fault}")));
+        }
+    }
+    assert!(found > 150, "only {found} queries");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_alert_asks_for_what_is_observed() {
+    let rules = super::rules::alerts();
+    let wrong: Vec<String> = rules.iter().flat_map(|rule| faults(rule["expr"].as_str().unwrap())).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_wrong_name_and_a_wrong_label_are_found() {
+    assert_eq!(faults("rate(request_totals[1m])"), ["request_totals is not in the catalogue"]);
+    assert_eq!(faults("sum(request_total) / sum(request_totals)"), ["request_totals is not in the catalogue"]);
+    assert_eq!(faults("sum by (pod) (request_total)"), ["request_total has no label pod"]);
+    assert_eq!(
+        faults(r#"request_ttft_milliseconds_sum{connector="x"}"#),
+        ["request_ttft_milliseconds_sum has no label connector"]
+    );
+}
