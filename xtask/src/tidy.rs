@@ -26,12 +26,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("bench", &[]),
     ("dashboards", &[]),
     ("fleet", &["audit", "engine", "gateway", "openai", "proxy", "sidecar", "telemetry"]),
-<<<<<<< HEAD
-    ("candor", &["audit", "bench", "engine", "fleet", "gateway", "proxy", "sidecar", "telemetry"]),
-    ("testkit", &[]),
-=======
     ("candor", &["audit", "bench", "dashboards", "engine", "fleet", "gateway", "proxy", "sidecar", "telemetry"]),
->>>>>>> 5135cc6 (dashboards: every panel of the seeds, an overview and alerts, generated and held to the catalogue, Grafana's schemas and promtool)
+    ("testkit", &[]),
     ("xtask", &[]),
 ];
 
