@@ -2,24 +2,40 @@
 //!
 //! Between the server's "handed to the connection" and the client's "read from the socket" lie a wake-up of the
 //! client's thread, and between the client's "about to write" and the server's "head parsed" one of the server's. On a
-//! busy two-core machine these cost more than anything that Candor does, and nobody can measure them away. So the
-//! probe sends one byte there and back between the same two processes, all through the run: its round trip is exactly
-//! these two wake-ups and the loopback device. The bounds of `design/latency.md` hold beyond it.
+//! busy two-core machine these cost more than anything that Candor does, and nobody can measure them away. So a probe
+//! runs beside the load, between the same two processes: a request with nothing in it. The client sends a byte; the
+//! server keeps it for a random while, measures how long, and sends that number back; the round trip less the time
+//! kept is exactly these two wake-ups and the loopback device. The bounds of `design/latency.md` hold beyond it.
+//!
+//! The while matters. An echo that comes back at once finds the client's core awake and running, for it ran an
+//! instant ago; a core that the hypervisor or another process has taken away for some milliseconds would then hardly
+//! ever be seen, though every token that arrives meanwhile waits for it (coordinated omission).
 //!
 //! A number that the coordinator took is two wake-ups further away, since the request reaches it, and its tokens reach the
 //! client, through the gateway: it is given two round trips.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use crate::stats::Quantiles;
 use crate::stopwatch;
 
-/// The probe's round trips over a run.
+/// Connections that a prober keeps busy.
+const CONNECTIONS: usize = 2;
+
+/// How long the server keeps a byte, in microseconds: long enough for both sides to have gone to sleep.
+const KEPT_MICROS: RangeInclusive<u64> = 1_000..=9_000;
+
+/// The probe's round trips over a run, each less the time that the server kept it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Noise {
     /// How many round trips were made.
@@ -34,67 +50,71 @@ pub struct Noise {
     pub two_p99_ns: u64,
 }
 
-/// Answers every byte with itself until dropped; runs in the serving process.
+/// Keeps and answers every byte until dropped; runs in the serving process.
 ///
 /// # Errors
 /// Only when the listener itself fails; a broken connection ends that connection.
 pub async fn serve(listener: TcpListener) -> std::io::Result<()> {
+    let mut probers = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        // One prober at a time is the use; a second one waits for the first to leave.
-        if let Err(error) = bounce(stream).await {
-            tracing::debug!(%error, "echo connection ended");
-        }
+        while probers.try_join_next().is_some() {}
+        probers.spawn(async move {
+            if let Err(error) = answer(stream).await {
+                tracing::debug!(%error, "echo connection ended");
+            }
+        });
     }
 }
 
-async fn bounce(mut stream: TcpStream) -> std::io::Result<()> {
+/// Answers each byte with how many nanoseconds it was kept.
+async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut byte = [0; 1];
     while stream.read(&mut byte).await? == 1 {
-        stream.write_all(&byte).await?;
+        let came = stopwatch::now();
+        let kept = Duration::from_micros(rand::rng().random_range(KEPT_MICROS));
+        tokio::time::sleep(kept).await;
+        let kept = stopwatch::now().nanos_since(came);
+        stream.write_all(&kept.to_le_bytes()).await?;
     }
     Ok(())
 }
 
-/// Sends a byte every `period` and times its way there and back; runs beside the load until dropped or stopped.
+/// Bytes on their way, and what they took: runs beside the load until stopped or dropped.
 #[derive(Debug)]
 pub struct Prober {
-    stream: TcpStream,
-    period: Duration,
-    round_trips: Vec<u64>,
+    probes: JoinSet<()>,
+    round_trips: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Prober {
-    /// Connects to a listener that [`serve`]s.
+    /// Opens a few connections to a listener that [`serve`]s, and probes on each of them without a pause.
     ///
     /// # Errors
     /// When nobody listens there.
-    pub async fn connect(addr: SocketAddr, period: Duration) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(addr).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, period, round_trips: Vec::new() })
-    }
-
-    /// Probes until cancelled or until the other side goes away; what was measured stays.
-    pub async fn run(&mut self) {
-        while self.round_trip().await.is_ok() {
-            tokio::time::sleep(self.period).await;
+    pub async fn start(addr: SocketAddr) -> std::io::Result<Self> {
+        let mut prober = Self { probes: JoinSet::new(), round_trips: Arc::default() };
+        for _ in 0..CONNECTIONS {
+            let mut stream = TcpStream::connect(addr).await?;
+            stream.set_nodelay(true)?;
+            let round_trips = Arc::clone(&prober.round_trips);
+            prober.probes.spawn(async move {
+                // An error is the other side's end; what was measured stays.
+                while let Ok(nanos) = round_trip(&mut stream).await {
+                    round_trips.lock().push(nanos);
+                }
+            });
         }
-    }
-
-    async fn round_trip(&mut self) -> std::io::Result<()> {
-        let sent = stopwatch::now();
-        self.stream.write_all(b".").await?;
-        self.stream.read_exact(&mut [0; 1]).await?;
-        self.round_trips.push(stopwatch::now().nanos_since(sent));
-        Ok(())
+        Ok(prober)
     }
 
     /// What was measured, `None` when it was not even two round trips.
-    pub fn noise(self) -> Option<Noise> {
-        let pairs: Vec<u64> = self.round_trips.windows(2).map(|pair| pair[0] + pair[1]).collect();
-        let (one, two) = (Quantiles::of(self.round_trips), Quantiles::of(pairs));
+    pub fn stop(self) -> Option<Noise> {
+        drop(self.probes);
+        let round_trips = std::mem::take(&mut *self.round_trips.lock());
+        let pairs: Vec<u64> = round_trips.windows(2).map(|pair| pair[0] + pair[1]).collect();
+        let (one, two) = (Quantiles::of(round_trips), Quantiles::of(pairs));
         Some(Noise {
             samples: one.count(),
             p50_ns: one.at(0.5)?,
@@ -103,4 +123,13 @@ impl Prober {
             two_p99_ns: two.at(0.99)?,
         })
     }
+}
+
+/// One byte there and back: the time in nanoseconds, less what the server kept it for.
+async fn round_trip(stream: &mut TcpStream) -> std::io::Result<u64> {
+    let mut kept = [0; size_of::<u64>()];
+    let sent = stopwatch::now();
+    stream.write_all(b".").await?;
+    stream.read_exact(&mut kept).await?;
+    Ok(stopwatch::now().nanos_since(sent).saturating_sub(u64::from_le_bytes(kept)))
 }

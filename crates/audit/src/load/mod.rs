@@ -13,19 +13,14 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use indicatif::ProgressBar;
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 
 pub use args::{Args, Fault, Pace, WorkloadArgs, run};
 
 use crate::client::Client;
-use crate::echo::{Noise, Prober};
+use crate::echo::Prober;
 use crate::record::LoadReport;
 use crate::stopwatch;
 use crate::workload::{Plan, Workload};
-
-/// How often the echo probe sends its byte.
-const ECHO_PERIOD: Duration = Duration::from_millis(5);
 
 /// When requests start.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -102,8 +97,8 @@ impl Load {
     /// # Errors
     /// When the echo probe finds no listener. A server that is down is no error: its requests are in the report.
     pub async fn run(self) -> Result<LoadReport, LoadError> {
-        let probe = match self.echo {
-            Some(addr) => Some(Probe::start(addr).await?),
+        let prober = match self.echo {
+            Some(addr) => Some(Prober::start(addr).await.map_err(|error| LoadError::Echo { addr, error })?),
             None => None,
         };
         let plan = Plan::new(self.workload);
@@ -118,11 +113,7 @@ impl Load {
         };
         bar.finish_and_clear();
         let elapsed_ns = stopwatch::now().nanos_since(began);
-        let noise = match probe {
-            Some(probe) => probe.stop().await,
-            None => None,
-        };
-        Ok(LoadReport { elapsed_ns, records, noise })
+        Ok(LoadReport { elapsed_ns, records, noise: prober.and_then(Prober::stop) })
     }
 }
 
@@ -131,33 +122,4 @@ fn progress(limit: Limit) -> ProgressBar {
     let bar = if limit.requests == u64::MAX { ProgressBar::new_spinner() } else { ProgressBar::new(limit.requests) };
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
-}
-
-/// The echo prober in a task of its own, on the runtime of the load.
-struct Probe {
-    task: JoinSet<Option<Noise>>,
-    stop: oneshot::Sender<()>,
-}
-
-impl Probe {
-    async fn start(addr: SocketAddr) -> Result<Self, LoadError> {
-        let connected = Prober::connect(addr, ECHO_PERIOD).await;
-        let mut prober = connected.map_err(|error| LoadError::Echo { addr, error })?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            tokio::select! {
-                () = prober.run() => {}
-                _ = stopped => {}
-            }
-            prober.noise()
-        });
-        Ok(Self { task, stop })
-    }
-
-    async fn stop(mut self) -> Option<Noise> {
-        // Nobody receives when the other side went away first; the measurements are there all the same.
-        let _ = self.stop.send(());
-        self.task.join_next().await?.ok().flatten()
-    }
 }

@@ -52,7 +52,7 @@ impl Args {
     }
 
     fn plan<'a>(&self, directory: &'a std::path::Path, load_cpu: usize, proxy_cpu: usize) -> Plan<'a> {
-        let (starts, loops, paced, probes) = if self.quick { (1, (5, 200), 2, 2) } else { (5, (15, 400), 5, 5) };
+        let (starts, loops, paced, probes) = if self.quick { (1, (5, 200), 5, 2) } else { (5, (15, 400), 15, 5) };
         let loops = (loops.0, loops.1 * crate::stopwatch::MILLISECOND);
         Plan { directory, load_cpu, proxy_cpu, starts, loops, paced, probes }
     }

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use super::Resource;
 use super::protobuf::{STATUS_ERROR, by_scope, cut, kind_number};
 use crate::SpanLimits;
+use crate::export::unhurried;
 use crate::span::{SpanEvent, SpanRecord, Status, Value};
 
 /// One export request, on one line without a line feed.
@@ -14,7 +15,7 @@ pub(crate) fn encode(resource: &Resource, spans: &[SpanRecord]) -> Vec<u8> {
         resource.attributes.iter().map(|(key, value)| json!({ "key": key, "value": text(value) })).collect();
     let scopes: Vec<_> = by_scope(spans)
         .map(|group| {
-            let spans: Vec<_> = group.iter().map(|span| encode_span(span, &resource.limits)).collect();
+            let spans: Vec<_> = unhurried(group).map(|span| encode_span(span, &resource.limits)).collect();
             json!({ "scope": { "name": group[0].scope, "version": resource.version }, "spans": spans })
         })
         .collect();
