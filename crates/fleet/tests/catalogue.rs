@@ -26,6 +26,7 @@ const LATENCY: Latency = Latency {
 const NOT_HERE: &[&str] = &[
     // Something is down, denied, late or too many.
     "request_retry_total",
+    "gateway_rejected_total",
     "pd_proxy_prefill_retries_total",
     "pd_proxy_denied_total",
     "pd_proxy_pool_refresh_failures_total",

@@ -10,6 +10,7 @@ use proxy::client::UpstreamBody;
 use telemetry::clock;
 use telemetry::gateway::{Request as Record, Retry};
 
+use crate::admission::Slot;
 use crate::destination::Destination;
 use crate::errors::Refusal;
 use crate::exchange::Ask;
@@ -19,8 +20,10 @@ use crate::routing::Excluded;
 use crate::state::State;
 
 /// What became of a request's attempts so far.
-#[derive(Debug, Default)]
-pub(crate) struct Attempts {
+#[derive(Debug)]
+pub(crate) struct Attempts<'a> {
+    /// The right to be placed; given back when the request is. A retry was admitted before and needs none.
+    pub(crate) slot: Option<Slot<'a>>,
     /// Who failed.
     pub(crate) excluded: Excluded,
     /// How many times the request was sent again that count against the limit.
@@ -33,10 +36,12 @@ pub(crate) async fn answer(
     ask: &Ask,
     record: &mut Record,
     prepared: &Prepared,
+    slot: Slot<'_>,
 ) -> Result<Response<UpstreamBody>, Refusal> {
-    let mut attempts = Attempts::default();
+    let mut attempts = Attempts { slot: Some(slot), excluded: Excluded::default(), retries: 0 };
     loop {
         let destination = Destination::choose(state, record, &attempts).await?;
+        attempts.slot = None;
         let sent = destination.dispatch(state, ask, record, prepared).await;
         let Some(reason) = Reason::of(&sent) else { return sent };
         if !attempts.again(state, record, &destination, reason).await {
@@ -45,7 +50,7 @@ pub(crate) async fn answer(
     }
 }
 
-impl Attempts {
+impl Attempts<'_> {
     /// Whether there is another attempt after one that failed; if so, after its pause.
     async fn again(&mut self, state: &State, record: &mut Record, failed: &Destination, reason: Reason) -> bool {
         let Destination::Local(placement) = failed;

@@ -26,7 +26,7 @@ pub(crate) enum Destination {
 
 impl Destination {
     /// Chooses who serves the next attempt.
-    pub(crate) async fn choose(state: &State, record: &mut Record, attempts: &Attempts) -> Result<Self, Refusal> {
+    pub(crate) async fn choose(state: &State, record: &mut Record, attempts: &Attempts<'_>) -> Result<Self, Refusal> {
         if let Some(delay) = state.injected_routing_delay {
             pause(delay).await;
         }

@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
@@ -12,6 +13,7 @@ use openai::{ApiError, BodyError, ErrorKind};
 use proxy::body::CollectError;
 use proxy::client::{ClientError, ErrorKind as ClientFault};
 use proxy::{Body, BoxError};
+use telemetry::gateway::Rejection;
 use telemetry::{Blame, Stage};
 
 use crate::endpoints::Endpoint;
@@ -47,6 +49,18 @@ pub(crate) enum Refusal {
     /// The body is not framed as HTTP frames a body.
     #[error("the body cannot be read: {0}")]
     BodyGarbled(BoxError),
+    /// Too many requests wait already.
+    #[error("too many requests are waiting; try again later")]
+    QueueFull {
+        /// After how long to come back.
+        retry_after: Duration,
+    },
+    /// It waited too long for admission.
+    #[error("the request was not admitted within {patience:?}")]
+    QueueTimeout {
+        /// How long it waited.
+        patience: Duration,
+    },
     /// There is no engine.
     #[error("no engine is there to serve the request")]
     NoInstance,
@@ -89,6 +103,7 @@ impl Refusal {
             | Self::TooLarge { .. }
             | Self::BodyCutOff
             | Self::BodyGarbled(_) => (Stage::Receive, Blame::Client),
+            Self::QueueFull { .. } | Self::QueueTimeout { .. } => (Stage::Queue, Blame::Candor),
             Self::NoInstance => (Stage::Schedule, Blame::Upstream),
             Self::Upstream { error, .. } => match error.kind() {
                 ClientFault::InvalidRequest => (Stage::Dispatch, Blame::Candor),
@@ -107,8 +122,19 @@ impl Refusal {
             Self::TooLarge { .. } => "body_too_large",
             Self::BodyCutOff => "body_cut_off",
             Self::BodyGarbled(_) => "body_garbled",
+            Self::QueueFull { .. } => "queue_full",
+            Self::QueueTimeout { .. } => "queue_timeout",
             Self::NoInstance => "no_instance",
             Self::Upstream { error, .. } => error.kind().name(),
+        }
+    }
+
+    /// Why it was turned away although nothing was wrong with it or with an engine; `None` for all other reasons.
+    pub(crate) fn rejection(&self) -> Option<Rejection> {
+        match self {
+            Self::QueueFull { .. } => Some(Rejection::QueueFull),
+            Self::QueueTimeout { .. } => Some(Rejection::QueueTimeout),
+            _ => None,
         }
     }
 
@@ -120,7 +146,8 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => ErrorKind::MethodNotAllowed,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::BodyCutOff | Self::BodyGarbled(_) => ErrorKind::InvalidRequest,
-            Self::NoInstance => ErrorKind::Unavailable,
+            Self::QueueFull { .. } => ErrorKind::Overloaded,
+            Self::QueueTimeout { .. } | Self::NoInstance => ErrorKind::Unavailable,
             Self::Upstream { error, .. } => upstream_kind(error.kind()),
         };
         ApiError::new(kind, self.to_string()).with_code(self.code())
@@ -138,6 +165,9 @@ impl Refusal {
             Self::MethodNotAllowed { allow } => {
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));
             }
+            Self::QueueFull { retry_after } => {
+                headers.insert(header::RETRY_AFTER, whole_seconds(*retry_after));
+            }
             Self::TooLarge { .. } | Self::BodyCutOff | Self::BodyGarbled(_) => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -145,6 +175,11 @@ impl Refusal {
         }
         response
     }
+}
+
+/// `Retry-After` counts in whole seconds; a client must not come back too early.
+fn whole_seconds(duration: Duration) -> HeaderValue {
+    HeaderValue::from(duration.as_millis().div_ceil(1000).max(1) as u64)
 }
 
 /// What an engine that did not answer is to the client: not there (503), too slow (504), or not making sense (502).

@@ -1,6 +1,6 @@
 //! One request, from its head to the head of its answer.
 //!
-//! The stages are those of the timeline: read and prepare the body ([`read`]), make attempts until one is answered
+//! The stages are those of the timeline: read and prepare the body ([`read`]), wait for admission ([`admit`]), make attempts until one is answered
 //! ([`crate::attempts`]), and look at the head of the answer to decide how the rest is relayed ([`relay`]). A stage that
 //! fails ends in a [`Refusal`]; a client that leaves drops the future, which closes the connection to the engine at once and
 //! leaves the record to settle itself.
@@ -15,6 +15,7 @@ use telemetry::clock::{self, Moment};
 use telemetry::gateway::{Begin, Request as Record};
 use telemetry::server_timing::ServerTiming;
 
+use crate::admission::{Full, Priority, Slot};
 use crate::attempts;
 use crate::caller::Caller;
 use crate::errors::Refusal;
@@ -36,6 +37,7 @@ pub(crate) struct Ask {
     pub(crate) request_id: HeaderValue,
     /// Whether the client takes trailers.
     pub(crate) trailers: bool,
+    pub(crate) priority: Priority,
 }
 
 /// Serves one request to an inference API. Every path through here ends the record: with the answer's last byte, with a
@@ -55,7 +57,8 @@ pub(crate) async fn serve(state: &State, api: Api, received: Moment, request: Re
     }
     let trailers = proxy::headers::accepts_trailers(&head.headers);
     headers::strip_request(&mut head.headers);
-    let ask = Ask { api, received, uri: head.uri, headers: head.headers, request_id, trailers };
+    let priority = Priority::of(&head.headers);
+    let ask = Ask { api, received, uri: head.uri, headers: head.headers, request_id, trailers, priority };
     let mut response = match answer(state, &ask, &mut record, body).await {
         Ok(answer) => relay(state, &ask, record, answer),
         Err(refusal) => refuse(record, &refusal),
@@ -72,13 +75,14 @@ struct Answer {
 
 /// Everything up to the head of the answer.
 async fn answer(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> Result<Answer, Refusal> {
-    let prepared = read(state, ask, record, body).await?;
-    let response = attempts::answer(state, ask, record, &prepared).await?;
+    let (prepared, read) = read(state, ask, record, body).await?;
+    let slot = admit(state, ask, record, read).await?;
+    let response = attempts::answer(state, ask, record, &prepared, slot).await?;
     Ok(Answer { response, prepared })
 }
 
-/// Reads the body and prepares it.
-async fn read(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> Result<Prepared, Refusal> {
+/// Reads the body and prepares it; also when that was done.
+async fn read(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> Result<(Prepared, Moment), Refusal> {
     let bytes = proxy::body::collect(body, state.max_body_bytes).await?;
     let body = prepare::parse(bytes)?;
     let prompt = PromptTokens::of(&body);
@@ -88,8 +92,25 @@ async fn read(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> 
     }
     record.streaming(prepared.stream);
     record.prompt(prepared.prompt.count, prepared.prompt.source.as_str());
-    record.preprocessed(clock::now());
-    Ok(prepared)
+    let done = clock::now();
+    record.preprocessed(done);
+    Ok((prepared, done))
+}
+
+/// Waits for admission. Where it is had at once, no time passes and no clock is asked.
+async fn admit<'a>(state: &'a State, ask: &Ask, record: &mut Record, now: Moment) -> Result<Slot<'a>, Refusal> {
+    let entered = state.admission.enter(ask.priority);
+    let mut slot = entered.map_err(|Full| Refusal::QueueFull { retry_after: state.queue.retry_after })?;
+    record.enqueued(now);
+    if slot.is_admitted() {
+        record.dequeued(now);
+        return Ok(slot);
+    }
+    let patience = state.queue.timeout;
+    let admitted = tokio::time::timeout(patience, slot.admitted()).await;
+    admitted.map_err(|_| Refusal::QueueTimeout { patience })?;
+    record.dequeued(clock::now());
+    Ok(slot)
 }
 
 /// The response to the client, whose body relays the engine's.
@@ -117,6 +138,9 @@ fn relay(state: &State, ask: &Ask, mut record: Record, answer: Answer) -> Respon
 }
 
 fn refuse(mut record: Record, refusal: &Refusal) -> Response<Body> {
+    if let Some(reason) = refusal.rejection() {
+        record.rejected(reason);
+    }
     let mut response = refusal.to_response();
     let status = response.status();
     record.finish(clock::now(), outcome::of_refusal(refusal, status), status.as_u16());

@@ -11,6 +11,7 @@
 //! | from a path to a handler | `service` |
 //! | one request, head to head | `exchange` |
 //! | the body made ready; how long its prompt is | `prepare`; `prompt` |
+//! | who may be placed now, who waits | `admission` |
 //! | one attempt after the other | `attempts`; `retry` |
 //! | who there is; who serves | [`endpoints`]; `routing` |
 //! | where it goes | `destination` |
@@ -22,6 +23,7 @@
 //! that), and of the meaning of a prompt. A chat stays a chat; nothing is templated, tokenized or encoded anew.
 
 mod admin;
+mod admission;
 mod attempts;
 mod caller;
 pub mod config;

@@ -10,7 +10,8 @@ use proxy::client::{Client, ClientConfig};
 use telemetry::Telemetry;
 use telemetry::gateway::Gateway as GatewayTelemetry;
 
-use crate::config::{Config, Effective, Secret};
+use crate::admission::Admission;
+use crate::config::{Config, Effective, QueueConfig, Secret};
 use crate::endpoints::CurrentRoster;
 use crate::models::Models;
 use crate::retry::RetryConfig;
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub(crate) exact_token_accounting: bool,
     pub(crate) stream_idle: Duration,
     pub(crate) retry: RetryConfig,
+    pub(crate) admission: Admission,
+    pub(crate) queue: QueueConfig,
     pub(crate) injected_routing_delay: Option<Duration>,
 }
 
@@ -56,6 +59,8 @@ impl State {
             exact_token_accounting: config.exact_token_accounting,
             stream_idle: config.timeouts.stream_idle,
             retry: config.retry,
+            admission: Admission::new(config.queue.slots, config.queue.places),
+            queue: config.queue,
             injected_routing_delay: config.injected_routing_delay,
         }
     }

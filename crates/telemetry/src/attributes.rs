@@ -78,6 +78,9 @@ pub(crate) mod gateway {
 
     pub(crate) const SCOPE: &str = "candor/gateway";
     pub(crate) const REQUEST: &str = "gateway.request";
+    pub(crate) const QUEUE: &str = "gateway.queue";
+    pub(crate) const SCHEDULE: &str = "gateway.schedule";
+    pub(crate) const DISPATCH: &str = "gateway.dispatch";
     pub(crate) const API: &str = "llm_d.openai.api";
     pub(crate) const STREAMING: &str = "candor.gateway.streaming";
     pub(crate) const OUTCOME: &str = "candor.gateway.outcome";

@@ -54,6 +54,8 @@ pub struct Config {
     pub models_refresh_interval: Duration,
     /// The key for the gateway's own questions to the engines.
     pub engine_api_key: Option<Secret>,
+    /// How requests are admitted.
+    pub queue: QueueConfig,
     /// How often, and after what, a request is sent again.
     pub retry: RetryConfig,
     /// How long the gateway waits for whom.
@@ -61,6 +63,19 @@ pub struct Config {
     /// A wait before each placement, as if choosing took so long.
     pub injected_routing_delay: Option<Duration>,
     effective: Vec<Effective>,
+}
+
+/// How requests are admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// How many requests may wait.
+    pub places: usize,
+    /// How many requests are placed at once.
+    pub slots: usize,
+    /// How long a request may wait.
+    pub timeout: Duration,
+    /// After how long a client that found the queue full is told to come back.
+    pub retry_after: Duration,
 }
 
 /// How long the gateway waits for whom.
@@ -131,6 +146,7 @@ impl Args {
             exact_token_accounting: read.boolean("exact-token-accounting"),
             models_refresh_interval: read.positive("models-refresh-interval"),
             engine_api_key: read.header_text("engine-api-key").map(Secret),
+            queue: queue(&mut read),
             retry: RetryConfig { max: read.number("retry-max-count", 0..=100) },
             timeouts: timeouts(&mut read),
             injected_routing_delay: read.optional_duration("inject-routing-delay"),
@@ -150,6 +166,15 @@ impl Args {
             })
         });
         shown.collect()
+    }
+}
+
+fn queue(read: &mut Reader<'_>) -> QueueConfig {
+    QueueConfig {
+        places: read.number("max-queue-size", 0..=1_000_000),
+        slots: read.number("wait-queue-threads", 1..=1_000_000),
+        timeout: read.positive("queue-timeout"),
+        retry_after: read.positive("wait-queue-interval"),
     }
 }
 

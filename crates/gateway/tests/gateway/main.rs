@@ -8,6 +8,7 @@ mod bodies;
 mod counts;
 mod forwarding;
 mod lifecycle;
+mod queueing;
 mod relaying;
 mod retries;
 mod support;

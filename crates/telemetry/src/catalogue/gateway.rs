@@ -7,6 +7,7 @@ const MODEL: Label = Label::open("model");
 const STATUS: Label = Label::open("status_code");
 const OUTCOME: Label = Label::closed("outcome", OUTCOMES);
 const STAGE: Label = Label::closed("stage", STAGES);
+const REASON: Label = Label::closed("reason", &["queue_full", "queue_timeout"]);
 const COMPONENT: Label = Label::closed(
     "component",
     &["preprocess", "queue", "schedule", "dispatch", "prefill", "kv_transfer", "first_decode", "relay", "upstream"],
@@ -17,6 +18,7 @@ const TOKENS: &[f64] =
 const E2E_S: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 180.0, 240.0, 300.0];
 const TTFT_MS: &[f64] =
     &[10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0, 20000.0, 30000.0, 60000.0];
+const QUEUE_MS: &[f64] = &[1.0, 5.0, 10.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
 
 const fn counter(name: &'static str, help: &'static str) -> Metric {
     Metric::new(Component::Gateway, Kind::Counter, name, help).labels(&[MODEL])
@@ -44,6 +46,10 @@ pub(crate) static RETRY_TOTAL: Metric = counter(
 )
 .labels(&[MODEL, STATUS])
 .observed("when the next attempt is decided on");
+pub(crate) static REJECTED_TOTAL: Metric =
+    counter("gateway_rejected_total", "Requests turned away though nothing was wrong with them, by reason.")
+        .labels(&[MODEL, REASON])
+        .observed("when the request is answered with 429 or 503");
 pub(crate) static INPUT_TOKENS_TOTAL: Metric =
     counter("request_input_tokens_total", "Prompt tokens, as the engine's usage counts them.")
         .unit(Unit::Tokens)
@@ -82,6 +88,13 @@ pub(crate) static ITL_MILLISECONDS: Metric = histogram(
     "Inter-token latency; the gap before a chunk is spread over the tokens it carries.",
 )
 .observed("per token after the first chunk");
+pub(crate) static QUEUE_MILLISECONDS: Metric = histogram(
+    "request_queue_duration_milliseconds",
+    Unit::Milliseconds,
+    QUEUE_MS,
+    "Time in the admission queue; 0 where a request was admitted at once.",
+)
+.observed("when the request is admitted");
 pub(crate) static SCHEDULE_MILLISECONDS: Metric = histogram(
     "request_schedule_duration_milliseconds",
     Unit::Milliseconds,
@@ -119,6 +132,7 @@ pub(super) static ALL: &[&Metric] = &[
     &REQUEST_TOTAL,
     &OUTCOME_TOTAL,
     &RETRY_TOTAL,
+    &REJECTED_TOTAL,
     &INPUT_TOKENS_TOTAL,
     &OUTPUT_TOKENS_TOTAL,
     &INPUT_TOKENS,
@@ -127,6 +141,7 @@ pub(super) static ALL: &[&Metric] = &[
     &TTFT_MILLISECONDS,
     &TPOT_MILLISECONDS,
     &ITL_MILLISECONDS,
+    &QUEUE_MILLISECONDS,
     &SCHEDULE_MILLISECONDS,
     &PREPROCESS_MILLISECONDS,
     &POSTPROCESS_MILLISECONDS,

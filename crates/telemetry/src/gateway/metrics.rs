@@ -25,12 +25,35 @@ pub(super) struct Metrics {
     pub(super) pending: Arc<AtomicI64>,
 }
 
+/// Why a request was turned away that nothing was wrong with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The admission queue was full.
+    QueueFull,
+    /// It waited too long for admission.
+    QueueTimeout,
+}
+
+impl Rejection {
+    /// Every reason.
+    pub const ALL: [Self; 2] = [Self::QueueFull, Self::QueueTimeout];
+
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
+        }
+    }
+}
+
 /// Handles of one model.
 pub(super) struct OfModel {
     name: Box<str>,
     requests: Family<Counter, 2>,
     outcomes: Family<Counter, 3>,
     retries: Family<Counter, 2>,
+    rejected: [Counter; Rejection::ALL.len()],
     ok: Counter,
     completed: Counter,
     pub(super) input_total: Counter,
@@ -41,6 +64,7 @@ pub(super) struct OfModel {
     pub(super) ttft: Histogram,
     pub(super) tpot: Histogram,
     pub(super) itl: Histogram,
+    pub(super) queue: Histogram,
     pub(super) schedule: Histogram,
     pub(super) preprocess: Histogram,
     pub(super) postprocess: Histogram,
@@ -80,6 +104,7 @@ impl OfModel {
         let counter = |metric| registry.counter(metric).with([model]);
         let requests = registry.counter(&catalogue::REQUEST_TOTAL);
         let outcomes = registry.counter(&catalogue::OUTCOME_TOTAL);
+        let rejected = registry.counter(&catalogue::REJECTED_TOTAL);
         let parts = registry.histogram(&catalogue::TTFT_COMPONENT_MILLISECONDS);
         Self {
             name: model.into(),
@@ -88,6 +113,7 @@ impl OfModel {
             requests,
             outcomes,
             retries: registry.counter(&catalogue::RETRY_TOTAL),
+            rejected: Rejection::ALL.map(|reason| rejected.with([model, reason.as_str()])),
             input_total: counter(&catalogue::INPUT_TOKENS_TOTAL),
             output_total: counter(&catalogue::OUTPUT_TOKENS_TOTAL),
             input: histogram(&catalogue::INPUT_TOKENS),
@@ -96,6 +122,7 @@ impl OfModel {
             ttft: histogram(&catalogue::TTFT_MILLISECONDS),
             tpot: histogram(&catalogue::TPOT_MILLISECONDS),
             itl: histogram(&catalogue::ITL_MILLISECONDS),
+            queue: histogram(&catalogue::QUEUE_MILLISECONDS),
             schedule: histogram(&catalogue::SCHEDULE_MILLISECONDS),
             preprocess: histogram(&catalogue::PREPROCESS_MILLISECONDS),
             postprocess: histogram(&catalogue::POSTPROCESS_MILLISECONDS),
@@ -107,6 +134,10 @@ impl OfModel {
     pub(super) fn retried(&self, status: Option<u16>) {
         let status = status.map_or_else(|| NETWORK_ERROR.to_owned(), |status| status.to_string());
         self.retries.with([&self.name, &status]).inc();
+    }
+
+    pub(super) fn rejected(&self, reason: Rejection) {
+        self.rejected[reason as usize].inc();
     }
 
     pub(super) fn ended(&self, status: u16, outcome: &Outcome, stage: &'static str) {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use metrics::Metrics;
+pub use metrics::Rejection;
 pub use request::{Request, Retry, Usage};
 
 use crate::Telemetry;

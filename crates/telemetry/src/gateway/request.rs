@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::metrics::OfModel;
+use super::metrics::{OfModel, Rejection};
 use super::{Begin, Shared, span};
 use crate::clock::{Moment, nanos, now};
 use crate::itl::GapBuffer;
@@ -21,7 +21,7 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// One request at the gateway. Settles exactly once: by [`Request::finish`], or on drop as cancelled by the client.
 /// Events after that are ignored.
 pub struct Request {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     model: Arc<OfModel>,
     pub(super) span: Started,
     /// On the heap: a request moves from future to future, and into its response's body at last.
@@ -155,6 +155,14 @@ impl Request {
     /// The request has left the admission queue.
     pub fn dequeued(&mut self, now: Moment) {
         self.state.points.dequeued = Some(now);
+        if let Some(waited) = self.state.points.queue() {
+            self.model.queue.observe(waited);
+        }
+    }
+
+    /// The request is turned away.
+    pub fn rejected(&mut self, reason: Rejection) {
+        self.model.rejected(reason);
     }
 
     /// A placement is in hand. When an attempt fails and another placement is made, the last one counts.
@@ -179,6 +187,8 @@ impl Request {
     /// An attempt failed, and another one follows.
     pub fn retry(&mut self, retry: Retry<'_>) {
         self.model.retried(retry.status);
+        // The stages begin anew; the time so far belongs to the placement that will be in hand at last.
+        (self.state.points.scheduled, self.state.points.dispatched) = (None, None);
         if self.span.is_recorded() {
             self.state.events.push(span::retry(&retry));
         }
@@ -237,6 +247,9 @@ impl Request {
         self.log(&outcome, status);
         if self.span.is_recorded() {
             self.shared.tracer.finish(span::assemble(self, parts.as_ref(), &outcome, status));
+            for span in span::stages(self, &outcome).into_iter().flatten() {
+                self.shared.tracer.finish(span);
+            }
         }
     }
 
@@ -261,7 +274,7 @@ impl Request {
         let points = &self.state.points;
         match () {
             () if points.first_token.is_some() => Stage::Relay,
-            () if points.dispatched.is_some() => Stage::Dispatch,
+            () if points.scheduled.or(points.dispatched).is_some() => Stage::Dispatch,
             () if points.dequeued.is_none() && points.enqueued.is_some() => Stage::Queue,
             () if points.preprocessed.is_some() => Stage::Schedule,
             () => Stage::Receive,

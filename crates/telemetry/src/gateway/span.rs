@@ -5,7 +5,7 @@ use crate::attributes::{
     COMPLETION_TOKENS, PROMPT_TOKENS, REQUEST_ID, REQUEST_MODEL, STATUS_CODE, URL_PATH, gateway as keys,
 };
 use crate::clock::Moment;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Stage};
 use crate::span::{SpanEvent, SpanKind, SpanRecord};
 use crate::timeline::{Component, TtftParts};
 
@@ -37,6 +37,34 @@ pub(super) fn assemble(request: &Request, parts: Option<&TtftParts>, outcome: &O
     span.events.extend_from_slice(&state.events);
     span.events.extend(points.first_token.map(first_token));
     span
+}
+
+/// The spans of the stages before the answer. They tile the time that they stand for, as the parts of the TTFT do; one that
+/// was begun and not ended ends with the request, and says how.
+pub(super) fn stages(request: &Request, outcome: &Outcome) -> [Option<SpanRecord>; 3] {
+    let (state, points) = (&request.state, &request.state.points);
+    let admitted = points.dequeued.or(points.preprocessed.filter(|_| points.enqueued.is_none()));
+    let last = request.ended_stage(outcome);
+    let stage = |name, stage: Stage, begun: Option<Moment>, ended: Option<Moment>| {
+        let is_last = last == stage.as_str();
+        let end = ended.or(points.finished.filter(|_| is_last))?;
+        let started = request.shared.tracer.child(&request.span);
+        let mut span = started.record(name, keys::SCOPE, SpanKind::Internal, (begun?, end));
+        if is_last {
+            span.set(keys::OUTCOME, outcome.as_str());
+            span.set_outcome(outcome);
+        }
+        Some(span)
+    };
+    let queue = stage(keys::QUEUE, Stage::Queue, points.enqueued, points.dequeued);
+    let schedule = stage(keys::SCHEDULE, Stage::Schedule, admitted, points.scheduled);
+    let dispatch = stage(keys::DISPATCH, Stage::Dispatch, points.scheduled, points.dispatched);
+    let target = |mut span: SpanRecord| {
+        span.set_some(keys::PREFILL_TARGET, state.prefill_target.as_deref().map(String::from));
+        span.set_some(keys::DECODE_TARGET, state.decode_target.as_deref().map(String::from));
+        span
+    };
+    [queue, schedule, dispatch.map(target)]
 }
 
 /// The event of an attempt that was followed by another one.

@@ -78,7 +78,10 @@ async fn a_streamed_request_is_told_once_and_exactly() {
     assert_eq!(scrape.value("request_total", &[("model", "m"), ("status_code", "200")]), Some(1.0));
     telemetry.shutdown().await;
     let spans = spans.take();
-    assert_eq!((spans.len(), spans[0].name), (1, "gateway.request"));
+    let names: Vec<_> = spans.iter().map(|span| span.name).collect();
+    assert_eq!(names, ["gateway.request", "gateway.schedule", "gateway.dispatch"], "it was in no queue");
+    assert_eq!((spans[1].start, spans[1].end, spans[2].end), (at(1), at(2), at(2)));
+    assert_eq!(spans[2].parent, Some(spans[0].context.span_id));
     assert_eq!(spans[0].get("candor.gateway.ttft_us"), Some(&Value::Int(65_000)));
     assert_eq!(spans[0].get("candor.gateway.ttft.kv_transfer_ms"), Some(&Value::Double(3.0)));
 }

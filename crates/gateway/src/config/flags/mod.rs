@@ -5,6 +5,7 @@
 //! know a flag that the others do not. Values stay text until [`super::Args::validate`] reads them: the parser of the
 //! command line stops at the first bad value, and an operator wants to be told of all of them.
 
+mod admission;
 mod engines;
 mod experiments;
 mod listening;
@@ -36,6 +37,8 @@ pub(crate) enum Group {
     Listening,
     /// The engines.
     Engines,
+    /// Who may be placed now, and who waits.
+    Admission,
     /// What happens to a request.
     Requests,
     /// For experiments; not shown in `--help`.
@@ -48,6 +51,7 @@ impl Group {
         match self {
             Self::Listening => "Listening",
             Self::Engines => "Engines",
+            Self::Admission => "Admission",
             Self::Requests => "Requests",
             Self::Hidden => "Experiments",
         }
@@ -77,6 +81,6 @@ pub(crate) const SETTINGS_FILE: &str = "config";
 /// Every flag of the gateway, in the order of `--help`. Names and defaults are Llumnix's where Llumnix has the flag, except
 /// where the help says so.
 pub(crate) fn flags() -> impl Iterator<Item = &'static Flag> {
-    let tables = [listening::FLAGS, engines::FLAGS, requests::FLAGS, experiments::FLAGS];
+    let tables = [listening::FLAGS, engines::FLAGS, admission::FLAGS, requests::FLAGS, experiments::FLAGS];
     tables.into_iter().flatten()
 }
