@@ -43,11 +43,11 @@ pub(super) fn assemble(request: &Request, parts: Option<&TtftParts>, outcome: &O
 /// was begun and not ended ends with the request, and says how.
 pub(super) fn stages(request: &Request, outcome: &Outcome) -> [Option<SpanRecord>; 3] {
     let (state, points) = (&request.state, &request.state.points);
-    let admitted = points.dequeued.or(points.preprocessed.filter(|_| points.enqueued.is_none()));
+    let admitted = points.dequeued.or_else(|| points.preprocessed.filter(|_| points.enqueued.is_none()));
     let last = request.ended_stage(outcome);
     let stage = |name, stage: Stage, begun: Option<Moment>, ended: Option<Moment>| {
         let is_last = last == stage.as_str();
-        let end = ended.or(points.finished.filter(|_| is_last))?;
+        let end = ended.or_else(|| points.finished.filter(|_| is_last))?;
         let started = request.shared.tracer.child(&request.span);
         let mut span = started.record(name, keys::SCOPE, SpanKind::Internal, (begun?, end));
         if is_last {
