@@ -89,7 +89,7 @@ pub struct SchedulingRequest {
     /// The model that is asked for.
     #[serde(default)]
     pub model: String,
-    /// Which gateway asks, as [`Endpoint::to_string`] writes its end of the `/keepalive` connection.
+    /// Which gateway asks, as [`Endpoint`] is written: its end of the `/keepalive` connection.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub gateway_id: String,
     /// How many instances are wanted.

@@ -85,7 +85,7 @@ impl fmt::Debug for RedisConfig {
     }
 }
 
-/// See the [module's documentation](self).
+/// A Redis that may be away. Every call ends in time; after any error the next one begins with a fresh connection.
 pub struct Redis {
     config: RedisConfig,
     /// Held while connecting, not while asking.

@@ -8,6 +8,7 @@ use crate::api::Dialect;
 use crate::core;
 use crate::core::latency::{Formula, Model, Profile, Source, Transfer};
 use crate::instance::Clockwork;
+use crate::publish::{Publication, PublishFault};
 use clap::ValueEnum;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -97,6 +98,8 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// Patience at shutdown.
     pub drain_timeout: Duration,
+    /// What is said of the instance in the CMS and in discovery, from its start to its end.
+    pub publication: Option<Publication>,
 }
 
 /// One thing wrong with a command line.
@@ -134,6 +137,9 @@ pub enum Fault {
         /// Why.
         reason: String,
     },
+    /// What is to be published cannot be.
+    #[error(transparent)]
+    Publish(#[from] PublishFault),
     /// Not an address.
     #[error("--shared-store {0:?} is neither host:port nor `self`")]
     Store(String),
@@ -144,8 +150,12 @@ impl Args {
     ///
     /// # Errors
     /// Every fault there is.
-    pub fn validate(self) -> Result<Config, Vec<Fault>> {
+    pub fn validate(mut self) -> Result<Config, Vec<Fault>> {
         let mut faults = Vec::new();
+        let engine_id = self.kv.engine_id.get_or_insert_with(|| uuid::Uuid::new_v4().to_string()).clone();
+        let mut unpublished = Vec::new();
+        let publication = self.publish.clone().validate(&engine_id, &mut unpublished);
+        faults.extend(unpublished.into_iter().map(Fault::Publish));
         self.check_ranges(&mut faults);
         self.check_cache(&mut faults);
         let latency = self.latency_model(&mut faults);
@@ -153,7 +163,7 @@ impl Args {
             faults.push(Fault::Store(store.clone()));
         }
         match latency {
-            Some(latency) if faults.is_empty() => Ok(self.into_config(latency)),
+            Some(latency) if faults.is_empty() => Ok(self.into_config(latency, engine_id, publication)),
             _ => Err(faults),
         }
     }
@@ -214,7 +224,7 @@ impl Args {
         Some(Model { source, jitter: args.jitter, transfer })
     }
 
-    fn into_config(self, latency: Model) -> Config {
+    fn into_config(self, latency: Model, engine_id: String, publication: Option<Publication>) -> Config {
         let models = if self.served_model_name.is_empty() { vec![self.model] } else { self.served_model_name };
         Config {
             listen: SocketAddr::new(self.host, self.port),
@@ -236,7 +246,7 @@ impl Args {
             max_model_len: self.max_model_len,
             prompt_tokens_details: self.enable_prompt_tokens_details,
             mean_output_tokens: self.mean_output_tokens,
-            engine_id: self.kv.engine_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+            engine_id,
             side_channel_port: self.kv.side_channel_port,
             bootstrap_port: self.kv.bootstrap_port,
             room_timeout: self.kv.room_timeout,
@@ -248,6 +258,7 @@ impl Args {
             output_cost: if self.latency.zero_latency { Duration::ZERO } else { self.latency.output_cost },
             max_body_bytes: self.max_body_bytes,
             drain_timeout: self.drain_timeout,
+            publication,
         }
     }
 }

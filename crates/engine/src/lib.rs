@@ -7,7 +7,8 @@
 //! it exports follows from what it did.
 //!
 //! From the inside out: [`core`] decides (no IO, no clock), `instance` runs it in real time, `kv` talks to other
-//! instances, `api` understands requests and renders answers, `http` serves them, `fault` breaks them on demand.
+//! instances, `api` understands requests and renders answers, `http` serves them, `fault` breaks them on demand. `publish` tells a cluster of the
+//! instance.
 
 mod api;
 mod config;
@@ -18,6 +19,7 @@ mod http;
 mod instance;
 mod kv;
 mod observe;
+mod publish;
 mod running;
 mod text;
 
@@ -25,4 +27,5 @@ pub use api::Dialect;
 pub use config::{Args, Config, Connector, Fault, KvArgs, LatencyArgs, Role};
 pub use fault::HEADER as FAULT_HEADER;
 pub use instance::Clockwork;
+pub use publish::{Publication, PublishArgs, PublishFault};
 pub use running::{Running, StartError, start};

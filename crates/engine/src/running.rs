@@ -10,6 +10,7 @@ use crate::kv::rooms::Rooms;
 use crate::kv::server::{self, Keeper};
 use crate::kv::store::{Shelf, Store};
 use crate::observe::Recorder;
+use crate::publish::{self, Publication};
 use parking_lot::Mutex;
 use proxy::{Drain, DrainReport, Listener, ListenerConfig};
 use std::io;
@@ -51,6 +52,7 @@ pub struct Running {
     pub bootstrap_addr: SocketAddr,
     engine: Arc<Engine>,
     connections: Drain,
+    publishing: Drain,
 }
 
 /// Starts an instance: binds every port, then serves.
@@ -71,19 +73,36 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
         background.spawn(server::serve(listener, Arc::clone(&engine.keeper), background.clone()));
     }
     background.spawn(serve(http, Arc::clone(&engine), connections.clone(), refusals));
-    Ok(Running {
+    let running = Running {
         addr,
         metrics_addr: None,
         side_channel_addr: engine.side_channel,
         bootstrap_addr: engine.bootstrap,
         engine,
         connections,
-    })
+        publishing: Drain::new(),
+    };
+    if let Some(publication) = running.engine.config.publication.clone() {
+        running.publish(publication);
+    }
+    Ok(running)
 }
 
+/// How long taking the records away may take, at the end.
+const WITHDRAWAL: Duration = Duration::from_secs(2);
+
 impl Running {
-    /// Stops accepting, lets running requests end for as long as the configuration says, and ends everything else.
+    /// Tells a CMS and discovery of the instance, until it is shut down. What the configuration says of this is done at the
+    /// start; this is for whoever learns only later where requests are to be sent.
+    pub fn publish(&self, publication: Publication) {
+        let own = (self.addr.ip().to_string(), self.addr.port());
+        publish::start(publication, &self.engine, own, &self.publishing);
+    }
+
+    /// Takes back what was published, stops accepting, lets running requests end for as long as the configuration says, and ends everything else.
     pub async fn shutdown(self) -> DrainReport {
+        // First, so that nobody sends anything more.
+        self.publishing.finish(WITHDRAWAL).await;
         let report = self.connections.finish(self.engine.config.drain_timeout).await;
         self.engine.background.finish(Duration::ZERO).await;
         report

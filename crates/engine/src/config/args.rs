@@ -2,6 +2,7 @@
 
 use super::{Connector, Role};
 use crate::api::Dialect;
+use crate::publish::PublishArgs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -65,6 +66,9 @@ pub struct Args {
     #[command(flatten)]
     /// KV between instances
     pub kv: KvArgs,
+    #[command(flatten)]
+    /// What schedulers and gateways are told
+    pub publish: PublishArgs,
 
     /// How long the model loads before /health says 200
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]

@@ -77,3 +77,28 @@ fn a_profile_replaces_the_formula() {
     let config = validate(&["--profile", file.path().to_str().unwrap()]).unwrap();
     assert!(matches!(config.core.latency.source, Source::Profile(_)));
 }
+
+#[test]
+fn what_is_published_has_ids_of_its_own_or_the_engines() {
+    let redis = "--cms=redis://127.0.0.1:6379";
+    assert!(validate(&["--instance-id=a"]).unwrap().publication.is_none(), "no store, nothing to publish");
+    let config = validate(&[redis, "--engine-id=e"]).unwrap();
+    let publication = config.publication.unwrap();
+    assert_eq!((publication.id().as_str(), publication.unit_id.as_str()), ("e", "e"));
+    assert!(!publication.node_id.is_empty());
+    let flags = [redis, "--discovery=etcd://a:2379,b:2379", "--instance-id=a", "--dp-rank=1", "--dp-size=2"];
+    let publication = validate(&[&flags[..], &["--advertise=[::1]:80"]].concat()).unwrap().publication.unwrap();
+    assert_eq!(publication.id(), "a_dp1");
+    assert_eq!(publication.endpoint, Some(("::1".to_owned(), 80)));
+}
+
+#[test]
+fn what_cannot_be_published_is_refused() {
+    let flags = ["--cms=memory", "--discovery=ftp://a", "--advertise=nowhere", "--dp-rank=2", "--dp-size=2"];
+    let faults = validate(&flags).unwrap_err();
+    let expected = ["--dp-rank: 2 is not below --dp-size 2", "--cms: ", "--discovery: ", "--advertise: \"nowhere\""];
+    assert_eq!(faults.len(), expected.len());
+    for (fault, expected) in faults.iter().zip(expected) {
+        assert!(fault.starts_with(expected), "{fault}");
+    }
+}

@@ -18,9 +18,11 @@
 pub mod blocks;
 pub mod hash;
 pub mod latency;
+mod load;
 mod schedule;
 mod sequence;
 
+pub use load::{Load, Weight};
 pub use sequence::{External, FinishReason, RequestId, Spec, Summary};
 
 use blocks::{BlockId, BlockPool};
@@ -178,6 +180,10 @@ pub struct Core {
     fetching: usize,
     /// Requests and tokens of the step under way.
     step: Option<Vec<(RequestId, u32)>>,
+    /// What that step is.
+    underway: Option<Step>,
+    /// The last step that ended.
+    last_step: Option<Step>,
     holds: HashMap<RequestId, Hold>,
     hold_deadlines: BTreeSet<(Duration, RequestId)>,
     outputs: Vec<Output>,
@@ -199,6 +205,8 @@ impl Core {
             running: Vec::new(),
             fetching: 0,
             step: None,
+            underway: None,
+            last_step: None,
             holds: HashMap::new(),
             hold_deadlines: BTreeSet::new(),
             outputs: Vec::new(),
@@ -320,6 +328,7 @@ impl Core {
             preemptions: std::mem::take(&mut self.preemptions),
         };
         self.step = Some(plan.parts);
+        self.underway = Some(step);
         Some(step)
     }
 
@@ -329,6 +338,7 @@ impl Core {
             return;
         };
         self.totals.steps += 1;
+        self.last_step = self.underway.take();
         for (id, tokens) in parts {
             self.advance(id, tokens, now);
         }

@@ -149,6 +149,8 @@ pub(super) struct Sequence {
     pub(super) chain: BlockChain,
     pub(super) text_seed: u64,
     pub(super) prompt_len: u32,
+    /// What was asked for; only the simulation knows that it may end earlier.
+    pub(super) max_tokens: u32,
     pub(super) limit: u32,
     pub(super) limit_reason: FinishReason,
     pub(super) external: External,
@@ -175,6 +177,7 @@ impl Sequence {
             text_seed: spec.text_seed,
             chain: spec.prompt,
             prompt_len,
+            max_tokens: spec.max_tokens,
             limit: stop.unwrap_or(spec.max_tokens).max(1),
             limit_reason: stop.map_or(FinishReason::Length, |_| FinishReason::Stop),
             external: spec.external,

@@ -104,6 +104,7 @@ impl Instance {
         let now = self.now();
         self.inner.lock().core.fetched(id, success, now);
         self.wake.notify_one();
+        self.changes.notify_one();
     }
 
     /// Expires holds, starts the next step and passes on what came of it.
@@ -117,6 +118,9 @@ impl Instance {
         let fetches = inner.core.take_fetches();
         let transfers: Vec<_> = fetches.into_iter().filter_map(|fetch| inner.transfer(fetch)).collect();
         self.pass_on(inner, ended.as_ref(), observer);
+        if ended.is_some() || step.is_some() || !expired.is_empty() {
+            self.changes.notify_one();
+        }
         transfers.into_iter().for_each(|transfer| observer.fetch(transfer));
         if !expired.is_empty() {
             observer.expired(&expired);

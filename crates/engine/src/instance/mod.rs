@@ -3,6 +3,7 @@
 mod driver;
 mod mailbox;
 mod outbox;
+mod recent;
 mod timer;
 
 pub use timer::Clockwork;
@@ -11,12 +12,13 @@ pub(crate) use driver::{Observer, Transfer, run};
 pub(crate) use mailbox::Progress;
 pub(crate) use timer::Timer;
 
-use crate::core::{Config, Core, External, RequestId, Spec, State, Summary, Totals};
+use crate::core::{Config, Core, External, Load, RequestId, Spec, State, Summary, Totals};
 use crate::kv::Source;
 use crate::observe::Meta;
 use mailbox::Mailbox;
 use outbox::Outbox;
 use parking_lot::Mutex;
+use recent::Recent;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,6 +32,8 @@ pub(crate) struct Instance {
     inner: Mutex<Inner>,
     /// Something may have become possible.
     wake: Notify,
+    /// The load is another.
+    changes: Arc<Notify>,
     /// Where tokens wait for their turn to leave.
     outbox: Outbox,
     started: Moment,
@@ -41,6 +45,18 @@ struct Inner {
     core: Core,
     requests: HashMap<RequestId, Request>,
     last_id: RequestId,
+    /// Kept once somebody wants to know.
+    recent: Option<Recent>,
+}
+
+/// An instance's load and the requests behind it, at one moment.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) load: Load,
+    /// Names of requests that wait.
+    pub(crate) waiting: Vec<String>,
+    /// Names of requests that came lately.
+    pub(crate) recent: Vec<String>,
 }
 
 /// A request that has not ended.
@@ -57,8 +73,9 @@ impl Instance {
     /// An idle instance; `output_cost` is what the API server spends on each output of a step.
     pub(crate) fn new(config: Config, clockwork: Clockwork, output_cost: Duration) -> Arc<Self> {
         Arc::new(Self {
-            inner: Mutex::new(Inner { core: Core::new(config), requests: HashMap::new(), last_id: 0 }),
+            inner: Mutex::new(Inner { core: Core::new(config), requests: HashMap::new(), last_id: 0, recent: None }),
             wake: Notify::new(),
+            changes: Arc::new(Notify::new()),
             outbox: Outbox::new(output_cost),
             started: clock::now(),
             clockwork,
@@ -74,9 +91,13 @@ impl Instance {
         inner.last_id += 1;
         let id = inner.last_id;
         inner.core.add(id, spec, now);
+        if let Some(recent) = &mut inner.recent {
+            recent.add(now, meta.id.clone());
+        }
         inner.requests.insert(id, Request { mailbox: mailbox.clone(), source, meta });
         drop(inner);
         self.wake.notify_one();
+        self.changes.notify_one();
         Ticket { instance: Arc::clone(self), id, mailbox, seen: Progress::default() }
     }
 
@@ -85,6 +106,7 @@ impl Instance {
         let released = self.inner.lock().core.release(id);
         if released {
             self.wake.notify_one();
+            self.changes.notify_one();
         }
         released
     }
@@ -97,6 +119,26 @@ impl Instance {
     /// What the core holds now.
     pub(crate) fn state(&self) -> State {
         self.inner.lock().core.state()
+    }
+
+    /// Notified whenever the load may be another.
+    pub(crate) const fn changes(&self) -> &Arc<Notify> {
+        &self.changes
+    }
+
+    /// Makes [`Instance::snapshot`] tell of requests that came and were admitted since it was last taken.
+    pub(crate) fn remember_recent(&self) {
+        self.inner.lock().recent.get_or_insert_default();
+    }
+
+    /// What everything weighs now, and the names of requests that wait or came lately.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let now = self.now();
+        let mut inner = self.inner.lock();
+        let load = inner.core.load();
+        let waiting = load.waiting_ids.iter().filter_map(|id| Some(inner.requests.get(id)?.meta.id.clone())).collect();
+        let recent = inner.recent.as_mut().map(|recent| recent.names(now)).unwrap_or_default();
+        Snapshot { load, waiting, recent }
     }
 
     /// The core's running totals.
@@ -131,6 +173,7 @@ impl Instance {
         inner.core.release(id);
         drop(inner);
         self.wake.notify_one();
+        self.changes.notify_one();
     }
 }
 

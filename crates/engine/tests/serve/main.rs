@@ -6,4 +6,5 @@ mod apis;
 mod faults;
 mod handover;
 mod http;
+mod publish;
 mod support;
