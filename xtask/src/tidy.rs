@@ -22,11 +22,15 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sidecar", &["coordinator", "openai", "pd", "proxy", "telemetry"]),
     ("scheduler", &["cluster", "proxy", "telemetry"]),
     ("gateway", &["cluster", "coordinator", "openai", "pd", "proxy", "telemetry"]),
+    ("observatory", &["proxy", "telemetry"]),
     ("audit", &["openai", "telemetry"]),
     ("bench", &[]),
     ("dashboards", &[]),
     ("fleet", &["audit", "engine", "gateway", "openai", "proxy", "sidecar", "telemetry"]),
-    ("candor", &["audit", "bench", "dashboards", "engine", "fleet", "gateway", "proxy", "sidecar", "telemetry"]),
+    (
+        "candor",
+        &["audit", "bench", "dashboards", "engine", "fleet", "gateway", "observatory", "proxy", "sidecar", "telemetry"],
+    ),
     ("testkit", &[]),
     ("xtask", &[]),
 ];

@@ -43,6 +43,8 @@ enum Command {
     Sidecar(sidecar::Args),
     /// A simulated vLLM or SGLang instance
     Engine(engine::Args),
+    /// Prometheus and its query API for one machine; the page's server
+    Observatory(observatory::Args),
     /// Hold what was reported against a stopwatch in the client
     Audit(audit::Args),
     /// What Candor costs beside a bare proxy
@@ -71,6 +73,7 @@ impl Cli {
             Command::Gateway(args) => component::gateway(args, &logging),
             Command::Sidecar(args) => component::sidecar(args, &logging),
             Command::Engine(args) => component::engine(args, &logging),
+            Command::Observatory(args) => component::observatory(args, &logging),
             Command::Demo(args) => {
                 logging.start("warn")?;
                 fleet::demo::run(&args)

@@ -75,6 +75,20 @@ pub(crate) fn engine(args: engine::Args, logging: &Logging) -> Result<ExitCode> 
     })
 }
 
+/// `candor observatory`.
+pub(crate) fn observatory(args: observatory::Args, logging: &Logging) -> Result<ExitCode> {
+    logging.start("info")?;
+    let config = match args.validate() {
+        Ok(config) => config,
+        Err(faults) => return Ok(refuse(&faults)),
+    };
+    serve("candor-observatory", async |telemetry| {
+        let running = observatory::start(config, telemetry).await?;
+        stopped().await?;
+        Ok(running.shutdown().await)
+    })
+}
+
 /// Runs a component under telemetry that the standard variables configure; the exit status says whether it drained.
 fn serve(
     service: &'static str,

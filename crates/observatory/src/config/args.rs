@@ -1,0 +1,36 @@
+//! The flags themselves.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Flags of the observatory.
+#[derive(Clone, clap::Args)]
+pub struct Args {
+    /// Address and port of the page, the query APIs and OTLP/HTTP; port 0 picks a free one
+    #[arg(long, env = "CANDOR_OBSERVATORY_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    pub listen: SocketAddr,
+    /// What callers must send as `Authorization: Bearer TOKEN`; needed to listen beyond this machine
+    #[arg(long, env = "CANDOR_OBSERVATORY_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// How long samples and spans are kept
+    #[arg(long, env = "CANDOR_OBSERVATORY_RETENTION", value_name = "TIME", default_value = "6h",
+          value_parser = humantime::parse_duration)]
+    pub retention: Duration,
+    /// Memory for samples; the oldest go first
+    #[arg(long, env = "CANDOR_OBSERVATORY_MAX_BYTES", value_name = "BYTES", default_value_t = 512 << 20)]
+    pub max_bytes: usize,
+    /// Series at once; further label sets are refused and counted
+    #[arg(long, env = "CANDOR_OBSERVATORY_MAX_SERIES", value_name = "COUNT", default_value_t = 200_000)]
+    pub max_series: usize,
+    /// How long requests in flight may take to finish after SIGTERM
+    #[arg(long, env = "CANDOR_OBSERVATORY_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s",
+          value_parser = humantime::parse_duration)]
+    pub drain_timeout: Duration,
+}
+
+impl std::fmt::Debug for Args {
+    /// Says nothing of the values: one is secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Args").finish_non_exhaustive()
+    }
+}

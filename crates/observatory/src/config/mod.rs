@@ -1,0 +1,98 @@
+//! Flags of `candor observatory` and the configuration they become. All faults of a command line are reported together.
+
+mod args;
+
+pub use args::Args;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::metrics::store::Limits;
+
+/// A validated configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// What a caller must show; nothing where only this machine can call.
+    pub token: Option<Secret>,
+    /// What the store of samples may hold.
+    pub limits: Limits,
+    /// How long requests in flight may take to finish.
+    pub drain_timeout: Duration,
+}
+
+/// Text that must not be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// One thing wrong with a command line.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Anybody on the network could read everything.
+    #[error("--listen {0} is reachable from other machines: set --token, or listen on a loopback address")]
+    Open(SocketAddr),
+    /// The token cannot be sent.
+    #[error("--token holds a character that cannot stand in a header")]
+    Token,
+    /// A number outside its range.
+    #[error("--{flag} must be {expected}")]
+    Range {
+        /// The flag.
+        flag: &'static str,
+        /// What would do.
+        expected: &'static str,
+    },
+}
+
+impl Args {
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// With all faults at once.
+    pub fn validate(self) -> Result<Config, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let token = self.token.filter(|token| !token.is_empty());
+        if token.is_none() && !self.listen.ip().is_loopback() {
+            faults.push(Fault::Open(self.listen));
+        }
+        if token.as_ref().is_some_and(|token| http::HeaderValue::from_str(token).is_err()) {
+            faults.push(Fault::Token);
+        }
+        if self.retention < Duration::from_secs(60) {
+            faults.push(Fault::Range { flag: "retention", expected: "a minute or more" });
+        }
+        if self.max_bytes < 1 << 20 {
+            faults.push(Fault::Range { flag: "max-bytes", expected: "a mebibyte (1048576) or more" });
+        }
+        if self.max_series == 0 {
+            faults.push(Fault::Range { flag: "max-series", expected: "1 or more" });
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Config {
+            listen: self.listen,
+            token: token.map(Secret),
+            limits: Limits { retention: self.retention, max_bytes: self.max_bytes, max_series: self.max_series },
+            drain_timeout: self.drain_timeout,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

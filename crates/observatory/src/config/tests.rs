@@ -1,0 +1,31 @@
+use clap::{Args as _, Command, FromArgMatches as _};
+
+use super::*;
+
+fn parse(argv: &[&str]) -> Args {
+    let command = Args::augment_args(Command::new("observatory").no_binary_name(true));
+    Args::from_arg_matches(&command.get_matches_from(argv)).unwrap()
+}
+
+#[test]
+fn the_defaults_are_for_one_machine() {
+    let config = parse(&[]).validate().unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8090");
+    assert_eq!(config.limits.retention, Duration::from_secs(6 * 3600));
+    assert_eq!(config.token, None);
+}
+
+#[test]
+fn listening_beyond_this_machine_needs_a_token() {
+    let open = "0.0.0.0:8090";
+    assert_eq!(parse(&["--listen", open]).validate().unwrap_err(), [Fault::Open(open.parse().unwrap())]);
+    assert_eq!(parse(&["--listen", open, "--token="]).validate().unwrap_err().len(), 1, "empty is none");
+    let config = parse(&["--listen", open, "--token=sesame"]).validate().unwrap();
+    assert!(!format!("{config:?}").contains("sesame"));
+}
+
+#[test]
+fn all_faults_are_listed_at_once() {
+    let args = parse(&["--token=a\u{7f}", "--retention=1s", "--max-bytes=1", "--max-series=0"]);
+    assert_eq!(args.validate().unwrap_err().len(), 4);
+}

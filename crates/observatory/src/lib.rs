@@ -1,0 +1,26 @@
+//! The observatory: what Prometheus, Tempo and Grafana are to a cluster, for one machine.
+//!
+//! One process, one port: it takes samples in, keeps them compressed and bounded, and answers the standard query APIs, so
+//! that the page it serves and a Grafana elsewhere ask the same questions in the same words.
+//!
+//! | what | module |
+//! |---|---|
+//! | from a path to its handler | `server` |
+//! | samples: the store that keeps them | [`metrics`] |
+//! | the HTTP APIs | [`api`] |
+//! | flags, and what they become | [`config`] |
+//!
+//! Deliberately absent: knowledge of any particular metric, span or attribute. What is shown of them is said by dashboards.
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod config;
+pub mod metrics;
+mod running;
+mod server;
+mod state;
+
+pub use config::{Args, Config, Fault};
+pub use running::{Running, StartError, start};
+pub use state::State;

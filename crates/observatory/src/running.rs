@@ -1,0 +1,72 @@
+//! Starting an observatory, and stopping it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxy::server::{BindError, Listener, ListenerConfig};
+use proxy::{Drain, DrainReport};
+use telemetry::Telemetry;
+use tokio::time::MissedTickBehavior;
+
+use crate::config::Config;
+use crate::server::handle;
+use crate::state::{State, unix_millis};
+
+/// How often what is too old is looked for.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(15);
+
+/// Why an observatory did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+/// An observatory at work. Dropping it does not stop it; [`Running::shutdown`] does.
+pub struct Running {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// What its requests share.
+    pub state: Arc<State>,
+    drain_timeout: Duration,
+}
+
+/// Binds and serves. The observatory answers from the moment this returns.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running, StartError> {
+    let drain = Drain::new();
+    let listener = Listener::bind(config.listen, ListenerConfig::default())?;
+    let addr = listener.local_addr();
+    let state = Arc::new(State::new(&config, telemetry, drain.clone()));
+    let shared = Arc::clone(&state);
+    let serving = listener.serve(move |request| handle(Arc::clone(&shared), request), drain.clone());
+    drain.spawn(serving);
+    drain.spawn(maintain(Arc::clone(&state)));
+    tracing::info!(%addr, "observatory listens");
+    Ok(Running { addr, state, drain_timeout: config.drain_timeout })
+}
+
+/// Keeps the store within its bounds until the drain begins.
+async fn maintain(state: Arc<State>) {
+    let mut tick = tokio::time::interval(MAINTAIN_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = state.drain.begun() => return,
+            _ = tick.tick() => state.metrics.maintain(unix_millis()),
+        }
+    }
+}
+
+impl Running {
+    /// Stops accepting, lets the requests in flight finish for at most the drain time-out, and says whether they did.
+    pub async fn shutdown(self) -> DrainReport {
+        let report = self.state.drain.finish(self.drain_timeout).await;
+        tracing::info!(complete = report.complete, cut = report.cut, "observatory stopped");
+        report
+    }
+}

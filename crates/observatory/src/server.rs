@@ -1,0 +1,66 @@
+//! From a path to its handler.
+
+use std::sync::Arc;
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use proxy::Body;
+use serde_json::json;
+
+use crate::api::prometheus;
+use crate::state::State;
+
+/// Answers one request.
+pub(crate) async fn handle(state: Arc<State>, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path();
+    if path == "/healthz" {
+        return json(StatusCode::OK, json!({"status": "ok"}).to_string());
+    }
+    if !allowed(&state, request.headers()) {
+        return unauthorized();
+    }
+    match path {
+        "/metrics" => metrics(&state, request.headers()),
+        // Grafana's health check and load balancers ask these of a Prometheus.
+        "/-/healthy" | "/-/ready" => json(StatusCode::OK, json!({"status": "ok"}).to_string()),
+        _ if path.starts_with(prometheus::PREFIX) => prometheus::handle(&state, request).await,
+        _ => json(StatusCode::NOT_FOUND, json!({"error": format!("there is nothing at {path}")}).to_string()),
+    }
+}
+
+/// Whether the caller showed the token, where there is one. Two tokens are compared in a time that does not tell where
+/// they differ.
+fn allowed(state: &State, headers: &HeaderMap) -> bool {
+    let Some(token) = &state.token else {
+        return true;
+    };
+    let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    let shown = shown.strip_prefix(b"Bearer ").unwrap_or_default();
+    let wanted = token.reveal().as_bytes();
+    let differ = shown.iter().zip(wanted).fold(0, |differ, (a, b)| differ | (a ^ b));
+    shown.len() == wanted.len() && differ == 0
+}
+
+fn unauthorized() -> Response<Body> {
+    let error = "this observatory asks for a token: send `Authorization: Bearer TOKEN`";
+    let mut response = json(StatusCode::UNAUTHORIZED, json!({"error": error}).to_string());
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+fn metrics(state: &State, headers: &HeaderMap) -> Response<Body> {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let (kind, body) = state.process.metrics_response(accept);
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

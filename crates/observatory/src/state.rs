@@ -1,0 +1,32 @@
+//! What all requests of an observatory share.
+
+use std::sync::Arc;
+
+use proxy::Drain;
+use telemetry::Telemetry;
+use telemetry::clock;
+
+use crate::config::{Config, Secret};
+use crate::metrics::store::Store;
+
+/// The shared parts.
+pub struct State {
+    /// The samples.
+    pub metrics: Arc<Store>,
+    /// Telemetry of the observatory itself.
+    pub process: Arc<Telemetry>,
+    /// Stops everything.
+    pub drain: Drain,
+    pub(crate) token: Option<Secret>,
+}
+
+impl State {
+    pub(crate) fn new(config: &Config, process: Arc<Telemetry>, drain: Drain) -> Self {
+        Self { metrics: Arc::new(Store::new(config.limits)), process, drain, token: config.token.clone() }
+    }
+}
+
+/// The current time in Unix milliseconds.
+pub(crate) fn unix_millis() -> i64 {
+    i64::try_from(clock::now().unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}

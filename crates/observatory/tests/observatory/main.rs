@@ -1,0 +1,6 @@
+//! The observatory over real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+
+mod api;
+mod support;
