@@ -6,6 +6,7 @@ use proxy::Body;
 use serde_json::json;
 
 use crate::errors::Refusal;
+use crate::openapi;
 use crate::state::State;
 
 /// `/healthz`: the process lives, whatever becomes of the engines.
@@ -34,7 +35,7 @@ pub(crate) async fn models(state: &State, headers: &HeaderMap) -> Response<Body>
     let survey = state.models.survey(headers.get(AUTHORIZATION)).await;
     match survey.into_answer() {
         Some((status, body)) => answer(status, body),
-        None => Refusal::NoInstance.to_response(),
+        None => Refusal::NoInstance.to_response(None),
     }
 }
 
@@ -52,8 +53,13 @@ pub(crate) fn config(state: &State) -> Response<Body> {
     answer(StatusCode::OK, json!({"settings": state.effective}).to_string())
 }
 
+/// `/openapi.json`: what is served, for programs.
+pub(crate) fn openapi() -> Response<Body> {
+    answer(StatusCode::OK, openapi::document().to_string())
+}
+
 /// A JSON answer.
-fn answer(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
+pub(crate) fn answer(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

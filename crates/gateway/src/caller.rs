@@ -10,6 +10,11 @@ use http::Extensions;
 pub(crate) struct Caller(Arc<str>);
 
 impl Caller {
+    /// The caller of this name.
+    pub(crate) fn named(name: &str) -> Self {
+        Self(name.into())
+    }
+
     /// The caller that a request's head was found to come from; `None` where nobody asked who it was.
     pub(crate) fn of(extensions: &Extensions) -> Option<Self> {
         extensions.get::<Self>().cloned()

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
-use openai::{ApiError, BodyError, ErrorKind};
+use openai::{Api, ApiError, BodyError, ErrorKind};
 use proxy::body::CollectError;
 use proxy::client::{ClientError, ErrorKind as ClientFault};
 use proxy::{Body, BoxError};
@@ -34,6 +34,9 @@ pub(crate) enum Refusal {
         /// The methods it knows, as the `Allow` field lists them.
         allow: &'static str,
     },
+    /// Keys are asked for, and the request has none that is known.
+    #[error("no valid API key: send one as `Authorization: Bearer KEY`")]
+    Unauthorized,
     /// The body is not what the API wants.
     #[error("{0}")]
     Body(#[from] BodyError),
@@ -99,6 +102,7 @@ impl Refusal {
         match self {
             Self::NotFound { .. }
             | Self::MethodNotAllowed { .. }
+            | Self::Unauthorized
             | Self::Body(_)
             | Self::TooLarge { .. }
             | Self::BodyCutOff
@@ -118,6 +122,7 @@ impl Refusal {
         match self {
             Self::NotFound { .. } => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::Unauthorized => "invalid_api_key",
             Self::Body(_) => "invalid_body",
             Self::TooLarge { .. } => "body_too_large",
             Self::BodyCutOff => "body_cut_off",
@@ -144,6 +149,7 @@ impl Refusal {
             Self::Body(error) => return ApiError::from(error.clone()).with_code(self.code()),
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::MethodNotAllowed { .. } => ErrorKind::MethodNotAllowed,
+            Self::Unauthorized => ErrorKind::Unauthorized,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::BodyCutOff | Self::BodyGarbled(_) => ErrorKind::InvalidRequest,
             Self::QueueFull { .. } => ErrorKind::Overloaded,
@@ -153,10 +159,11 @@ impl Refusal {
         ApiError::new(kind, self.to_string()).with_code(self.code())
     }
 
-    /// The answer. A client that is still sending must not be waited for, so an unread body closes the connection.
-    pub(crate) fn to_response(&self) -> Response<Body> {
+    /// The answer, in the shape that clients of `api` read. A client that is still sending must not be waited for, so an unread
+    /// body closes the connection.
+    pub(crate) fn to_response(&self, api: Option<Api>) -> Response<Body> {
         let error = self.to_api_error();
-        let mut response = Response::new(Body::from(error.to_json()));
+        let mut response = Response::new(Body::from(error.to_json_for(api)));
         *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -167,6 +174,9 @@ impl Refusal {
             }
             Self::QueueFull { retry_after } => {
                 headers.insert(header::RETRY_AFTER, whole_seconds(*retry_after));
+            }
+            Self::Unauthorized => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::TooLarge { .. } | Self::BodyCutOff | Self::BodyGarbled(_) => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

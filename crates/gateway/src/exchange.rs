@@ -40,9 +40,15 @@ pub(crate) struct Ask {
     pub(crate) priority: Priority,
 }
 
-/// Serves one request to an inference API. Every path through here ends the record: with the answer's last byte, with a
-/// refusal, or, when the client leaves, by being dropped.
-pub(crate) async fn serve(state: &State, api: Api, received: Moment, request: Request<Incoming>) -> Response<Body> {
+/// Serves one request to an inference API, unless it was not `admitted`. Every path through here ends the record: with the
+/// answer's last byte, with a refusal, or, when the client leaves, by being dropped.
+pub(crate) async fn serve(
+    state: &State,
+    api: Api,
+    received: Moment,
+    request: Request<Incoming>,
+    admitted: Result<(), Refusal>,
+) -> Response<Body> {
     let (mut head, body) = request.into_parts();
     let request_id = headers::request_id(&head.headers, received);
     let mut record = state.telemetry.begin(Begin {
@@ -59,9 +65,13 @@ pub(crate) async fn serve(state: &State, api: Api, received: Moment, request: Re
     headers::strip_request(&mut head.headers);
     let priority = Priority::of(&head.headers);
     let ask = Ask { api, received, uri: head.uri, headers: head.headers, request_id, trailers, priority };
-    let mut response = match answer(state, &ask, &mut record, body).await {
+    let answered = match admitted {
+        Ok(()) => answer(state, &ask, &mut record, body).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = match answered {
         Ok(answer) => relay(state, &ask, record, answer),
-        Err(refusal) => refuse(record, &refusal),
+        Err(refusal) => refuse(api, record, &refusal),
     };
     response.headers_mut().insert(REQUEST_ID, ask.request_id);
     response
@@ -128,7 +138,8 @@ fn relay(state: &State, ask: &Ask, mut record: Record, answer: Answer) -> Respon
         if ask.trailers {
             head.headers.insert(TRAILER, HeaderValue::from_static("server-timing"));
         }
-        let terms = StreamTerms { hide: answer.prepared.hide, idle: state.stream_idle, trailers: ask.trailers };
+        let hide = answer.prepared.hide;
+        let terms = StreamTerms { api: ask.api, hide, idle: state.stream_idle, trailers: ask.trailers };
         Body::wrap(Stream::new(body, record, status, terms))
     } else {
         let whole = Whole::new(record, status, headers::is_plain(&head.headers));
@@ -137,11 +148,11 @@ fn relay(state: &State, ask: &Ask, mut record: Record, answer: Answer) -> Respon
     Response::from_parts(head, body)
 }
 
-fn refuse(mut record: Record, refusal: &Refusal) -> Response<Body> {
+fn refuse(api: Api, mut record: Record, refusal: &Refusal) -> Response<Body> {
     if let Some(reason) = refusal.rejection() {
         record.rejected(reason);
     }
-    let mut response = refusal.to_response();
+    let mut response = refusal.to_response(Some(api));
     let status = response.status();
     record.finish(clock::now(), outcome::of_refusal(refusal, status), status.as_u16());
     headers::insert_timing(response.headers_mut(), record.server_timing());

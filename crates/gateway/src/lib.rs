@@ -8,7 +8,8 @@
 //!
 //! | stage | module |
 //! |---|---|
-//! | from a path to a handler | `service` |
+//! | from a path to a handler | `routes`, `service`; described by `openapi` |
+//! | who is let in | `access`; `keys`, `cors` |
 //! | one request, head to head | `exchange` |
 //! | the body made ready; how long its prompt is | `prepare`; `prompt` |
 //! | who may be placed now, who waits | `admission` |
@@ -22,26 +23,33 @@
 //! Deliberately absent: knowledge of a P/D protocol (the sidecar, or `pd`, has that), of a metric's name (`telemetry` has
 //! that), and of the meaning of a prompt. A chat stays a chat; nothing is templated, tokenized or encoded anew.
 
+mod access;
 mod admin;
 mod admission;
 mod attempts;
 mod caller;
 pub mod config;
+mod cors;
 mod destination;
 pub mod endpoints;
 mod errors;
 mod exchange;
 mod headers;
+mod keys;
 mod models;
+mod openapi;
 mod outcome;
 mod prepare;
 mod prompt;
 mod relay;
+mod reload;
 mod retry;
+mod routes;
 mod routing;
 mod run;
 mod service;
 mod state;
+mod tokenize;
 
 pub use config::{Args, Config, Fault};
 pub use run::{Running, StartError, start};

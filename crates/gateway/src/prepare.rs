@@ -40,7 +40,7 @@ pub(crate) fn parse(bytes: Bytes) -> Result<Body, BodyError> {
 /// Where a member that the gateway reads has the wrong type; with the byte offset.
 pub(crate) fn prepare(api: Api, body: &Body, prompt: PromptTokens, exact: bool) -> Result<Prepared, BodyError> {
     let head = body.head(api)?;
-    let hide = hidden(&head, exact);
+    let hide = hidden(api, &head, exact);
     let mut edit = body.edit();
     if hide.last {
         edit = edit.set_in("stream_options", "include_usage", &b"true"[..]);
@@ -49,7 +49,8 @@ pub(crate) fn prepare(api: Api, body: &Body, prompt: PromptTokens, exact: bool) 
         edit = edit.set_in("stream_options", "continuous_usage_stats", &b"true"[..]);
     }
     let model = head.model.as_deref().map(str::to_owned);
-    Ok(Prepared { body: edit.build(), model, stream: head.stream, hide, prompt })
+    let stream = head.stream && api != Api::Embeddings;
+    Ok(Prepared { body: edit.build(), model, stream, hide, prompt })
 }
 
 /// The same body without members that name hosts. Few bodies have any, so a second parse is paid for by those only.
@@ -58,9 +59,11 @@ fn without_hosts(body: Body) -> Result<Body, BodyError> {
     if clean.len() == body.bytes().len() { Ok(body) } else { Body::parse(clean) }
 }
 
-/// What has to be asked for that the client did not.
-fn hidden(head: &Head<'_>, exact: bool) -> HideUsage {
-    if !head.stream {
+/// What has to be asked for that the client did not. The APIs of typed events always report their usage, and have no option
+/// for it.
+fn hidden(api: Api, head: &Head<'_>, exact: bool) -> HideUsage {
+    let optional = matches!(api, Api::ChatCompletions | Api::Completions);
+    if !head.stream || !optional {
         return HideUsage::default();
     }
     HideUsage { last: !head.include_usage, continuous: exact && !head.continuous_usage_stats }

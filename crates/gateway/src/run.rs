@@ -8,7 +8,7 @@ use proxy::server::{BindError, Listener, ListenerConfig};
 use proxy::{Drain, DrainReport};
 use telemetry::Telemetry;
 
-use crate::config::{Config, Timeouts};
+use crate::config::Config;
 use crate::service::handle;
 use crate::state::State;
 
@@ -41,7 +41,7 @@ pub struct Running {
 /// When the address cannot be listened on.
 pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running, StartError> {
     let drain = Drain::new();
-    let listener = Listener::bind(config.listen, listener_config(&config.timeouts))?;
+    let listener = Listener::bind(config.listen, listener_config(&config))?;
     let addr = listener.local_addr();
     let state = Arc::new(State::new(&config, telemetry, drain.clone()));
     let models = Arc::clone(&state.models);
@@ -50,14 +50,18 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
     // A survey that takes longer goes on in the task below.
     let _ = tokio::time::timeout(FIRST_SURVEY, models.refresh()).await;
     drain.spawn(models.keep_fresh(config.models_refresh_interval, drain.clone()));
+    if let Some(keys) = config.access.keys.clone() {
+        drain.spawn(keys.keep_fresh(drain.clone()));
+    }
     tracing::info!(%addr, engines = config.roster.serving().len(), "gateway listens");
     Ok(Running { addr, metrics_addr: Some(addr), drain, drain_timeout: config.timeouts.drain })
 }
 
-fn listener_config(timeouts: &Timeouts) -> ListenerConfig {
+fn listener_config(config: &Config) -> ListenerConfig {
     ListenerConfig {
-        header_timeout: timeouts.client_header,
-        idle_timeout: timeouts.client_idle,
+        tls: config.access.tls.clone(),
+        header_timeout: config.timeouts.client_header,
+        idle_timeout: config.timeouts.client_idle,
         ..ListenerConfig::default()
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::header::ACCEPT;
-use http::{Method, Request, Response};
+use http::header::{ACCEPT, ORIGIN};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use openai::Api;
 use proxy::Body;
@@ -14,86 +14,62 @@ use crate::admin;
 use crate::errors::Refusal;
 use crate::exchange;
 use crate::headers::{self, REQUEST_ID};
+use crate::routes::Route;
 use crate::state::State;
-
-/// Who answers a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
-    /// An inference API.
-    Inference(Api),
-    /// The list of models.
-    Models,
-    /// Whether the process lives.
-    Health,
-    /// Whether it can serve.
-    Ready,
-    /// The metrics.
-    Metrics,
-    /// The settings.
-    Config,
-}
-
-impl Route {
-    fn of(path: &str) -> Option<Self> {
-        match path {
-            "/v1/models" => Some(Self::Models),
-            "/healthz" => Some(Self::Health),
-            "/readyz" => Some(Self::Ready),
-            "/metrics" => Some(Self::Metrics),
-            "/config" => Some(Self::Config),
-            _ => match Api::from_path(path) {
-                Some(api @ (Api::ChatCompletions | Api::Completions)) => Some(Self::Inference(api)),
-                // The other APIs that a body can be read of are not offered yet.
-                _ => None,
-            },
-        }
-    }
-
-    /// The methods it answers, as the `Allow` field lists them.
-    fn allow(self) -> &'static str {
-        match self {
-            Self::Inference(_) => "POST",
-            _ => "GET, HEAD",
-        }
-    }
-
-    fn allows(self, method: &Method) -> bool {
-        match self {
-            Self::Inference(_) => method == Method::POST,
-            _ => matches!(*method, Method::GET | Method::HEAD),
-        }
-    }
-}
+use crate::tokenize;
 
 /// Answers one request.
 pub(crate) async fn handle(state: Arc<State>, request: Request<Incoming>) -> Response<Body> {
     let received = clock::now();
-    let route = match Route::of(request.uri().path()) {
-        Some(route) if route.allows(request.method()) => Ok(route),
-        Some(route) => Err(Refusal::MethodNotAllowed { allow: route.allow() }),
-        None => Err(Refusal::NotFound { path: request.uri().path().to_owned() }),
+    let origin = request.headers().get(ORIGIN).cloned();
+    let preflight = state.cors.preflight(request.method(), request.uri(), request.headers());
+    let mut response = match preflight {
+        Some(response) => named(response, request.headers(), received),
+        None => route(&state, received, request).await,
     };
-    match route {
-        Ok(Route::Inference(api)) => exchange::serve(&state, api, received, request).await,
-        other => {
-            let request_id = headers::request_id(request.headers(), received);
-            let mut response = match other {
-                Ok(route) => administer(&state, route, &request).await,
-                Err(refusal) => refusal.to_response(),
-            };
-            response.headers_mut().insert(REQUEST_ID, request_id);
-            insert_total(&mut response, received);
-            response
-        }
-    }
+    state.cors.mark(origin.as_ref(), response.headers_mut());
+    response
 }
 
-async fn administer(state: &State, route: Route, request: &Request<Incoming>) -> Response<Body> {
+/// Brings a request to its handler.
+async fn route(state: &State, received: Moment, mut request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path();
+    let api = Api::from_path(path);
+    let route = match Route::of(path) {
+        Some(route) if route.allows(request.method()) => Ok(route),
+        Some(route) => Err(Refusal::MethodNotAllowed { allow: route.allow() }),
+        None => Err(Refusal::NotFound { path: path.to_owned() }),
+    };
+    let admitted = route.as_ref().map_or(Ok(()), |route| state.access.admit(*route, &mut request));
+    if let Ok(Route::Inference(api)) = route {
+        return exchange::serve(state, api, received, request, admitted).await;
+    }
+    let id = headers::request_id(request.headers(), received);
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let mut response = match admitted.and(route) {
+        Ok(route) => administer(state, route, request).await,
+        Err(refusal) => refusal.to_response(api),
+    };
+    response.headers_mut().insert(REQUEST_ID, id);
+    insert_total(&mut response, received);
+    response
+}
+
+/// An answer that went through no stages, with the request's id and its timing.
+fn named(mut response: Response<Body>, asked: &HeaderMap, received: Moment) -> Response<Body> {
+    response.headers_mut().insert(REQUEST_ID, headers::request_id(asked, received));
+    insert_total(&mut response, received);
+    response
+}
+
+async fn administer(state: &State, route: Route, request: Request<Incoming>) -> Response<Body> {
     match route {
+        Route::Tokenize => tokenize::serve(state, request).await,
         Route::Models => admin::models(state, request.headers()).await,
         Route::Ready => admin::ready(state).await,
         Route::Metrics => admin::metrics(state, request.headers().get(ACCEPT)),
         Route::Config => admin::config(state),
+        Route::OpenApi => admin::openapi(),
         Route::Health | Route::Inference(_) => admin::health(),
     }
 }

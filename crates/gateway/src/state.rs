@@ -10,8 +10,10 @@ use proxy::client::{Client, ClientConfig};
 use telemetry::Telemetry;
 use telemetry::gateway::Gateway as GatewayTelemetry;
 
+use crate::access::Access;
 use crate::admission::Admission;
 use crate::config::{Config, Effective, QueueConfig, Secret};
+use crate::cors::Cors;
 use crate::endpoints::CurrentRoster;
 use crate::models::Models;
 use crate::retry::RetryConfig;
@@ -27,6 +29,8 @@ pub(crate) struct State {
     pub(crate) process: Arc<Telemetry>,
     pub(crate) drain: Drain,
     pub(crate) effective: Vec<Effective>,
+    pub(crate) access: Access,
+    pub(crate) cors: Cors,
     pub(crate) max_body_bytes: usize,
     pub(crate) exact_token_accounting: bool,
     pub(crate) stream_idle: Duration,
@@ -48,13 +52,15 @@ impl State {
         let roster = Arc::new(ArcSwap::from_pointee(config.roster.clone()));
         Self {
             robin: RoundRobin::default(),
-            models: Arc::new(Models::new(client.clone(), Arc::clone(&roster), key, telemetry.clone())),
+            models: Arc::new(Models::new(client.clone(), Arc::clone(&roster), key.clone(), telemetry.clone())),
             roster,
             client,
             telemetry,
             process,
             drain,
             effective: config.effective().to_vec(),
+            access: Access::new(config.access.keys.clone(), key),
+            cors: config.access.cors.clone(),
             max_body_bytes: config.max_body_bytes,
             exact_token_accounting: config.exact_token_accounting,
             stream_idle: config.timeouts.stream_idle,

@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::Fault;
-use super::flags::{Flag, Group, SETTINGS_FILE, flags};
+use super::flags::{EXTRA_ARGS, Flag, Group, SETTINGS_FILE, flags};
+use super::{Fault, extra};
 
 /// Where the value of a setting came from. Later ones win over earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,8 @@ pub(super) enum Source {
     Env,
     /// The command line.
     Flag,
+    /// `--extra-args`.
+    Extra,
 }
 
 impl Source {
@@ -30,6 +32,7 @@ impl Source {
             Self::File => "file",
             Self::Env => "env",
             Self::Flag => "flag",
+            Self::Extra => "extra-args",
         }
     }
 }
@@ -98,6 +101,28 @@ impl Args {
         match read_file(Path::new(&path)) {
             Ok(entries) => self.merge(entries, faults),
             Err(problem) => faults.push(Fault::new(SETTINGS_FILE, format!("{path}: {problem}"))),
+        }
+    }
+
+    /// Lays what `--extra-args` says over everything else.
+    pub(super) fn merge_extra(&mut self, faults: &mut Vec<Fault>) {
+        let Some(text) = self.text(EXTRA_ARGS).map(str::to_owned) else {
+            return;
+        };
+        let pairs = extra::parse(&text).unwrap_or_else(|problem| {
+            faults.push(Fault::new(EXTRA_ARGS, problem));
+            Vec::new()
+        });
+        for (name, value) in pairs {
+            // The settings file has been read by now, and extra settings hold none of their own.
+            let known = self.settings.get_mut(name.as_str()).filter(|_| name != SETTINGS_FILE && name != EXTRA_ARGS);
+            match known {
+                Some(setting) if setting.source == Source::Extra => {
+                    faults.push(Fault::new(EXTRA_ARGS, format!("`{name}` is there twice")));
+                }
+                Some(setting) => *setting = Setting { value: Some(value), source: Source::Extra },
+                None => faults.push(Fault::new(EXTRA_ARGS, format!("`{name}` is no setting that it can hold"))),
+            }
         }
     }
 

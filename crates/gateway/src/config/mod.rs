@@ -4,7 +4,9 @@
 //! starts half. The parts of [`Config`] that are not settings (limits on heads, pool sizes) are constants where they are
 //! used, with their reasons.
 
+mod access;
 mod args;
+mod extra;
 mod flags;
 mod read;
 #[cfg(test)]
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub(crate) use access::AccessConfig;
 pub use args::Args;
 
 use crate::endpoints::{Endpoint, Roster};
@@ -44,6 +47,8 @@ impl Fault {
 pub struct Config {
     /// Where to listen; port 0 picks a free one.
     pub listen: SocketAddr,
+    /// Who may use the gateway.
+    pub(crate) access: AccessConfig,
     /// The engines there are.
     pub roster: Roster,
     /// The longest request body that is read.
@@ -119,7 +124,7 @@ pub struct Effective {
     pub name: &'static str,
     /// Its value; a secret one is `***`.
     pub value: Option<String>,
-    /// Where it came from: `default`, `file`, `env` or `flag`.
+    /// Where it came from: `default`, `file`, `env`, `flag` or `extra-args`.
     pub source: &'static str,
 }
 
@@ -138,9 +143,12 @@ impl Args {
     pub fn validate(mut self) -> Result<Config, Vec<Fault>> {
         let mut faults = Vec::new();
         self.merge_file(&mut faults);
+        self.merge_extra(&mut faults);
         let mut read = Reader::new(&self, faults);
+        let listen = SocketAddr::new(read.address("host"), read.number("port", 0..=u16::MAX));
         let config = Config {
-            listen: SocketAddr::new(read.address("host"), read.number("port", 0..=u16::MAX)),
+            listen,
+            access: AccessConfig::read(&mut read, listen),
             roster: roster(&mut read),
             max_body_bytes: read.number("max-body-bytes", 1..=usize::MAX),
             exact_token_accounting: read.boolean("exact-token-accounting"),

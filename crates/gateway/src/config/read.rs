@@ -113,6 +113,22 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Whether a flag has a value.
+    pub(super) fn is_set(&self, flag: &str) -> bool {
+        self.args.text(flag).is_some()
+    }
+
+    /// What `load` makes of a flag's value; `None` where there is none, or it is a fault.
+    pub(super) fn loaded<T>(&mut self, flag: &'static str, load: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        match load(self.args.text(flag)?) {
+            Ok(loaded) => Some(loaded),
+            Err(problem) => {
+                self.fault(flag, problem);
+                None
+            }
+        }
+    }
+
     /// Text that can stand in a header.
     pub(super) fn header_text(&mut self, flag: &'static str) -> Option<String> {
         let text = self.args.text(flag)?;

@@ -6,12 +6,17 @@ use super::*;
 use crate::endpoints::Role;
 
 fn neutral() -> Args {
-    Args::default().with("neutral-endpoints", "a:1,b:2")
+    open().with("neutral-endpoints", "a:1,b:2")
+}
+
+/// Arguments that let everybody in, so that a test of something else need not say who may come.
+fn open() -> Args {
+    Args::default().with("insecure-no-auth", "true")
 }
 
 fn parse(argv: &[&str]) -> Args {
     let command = Args::augment_args(Command::new("gateway").no_binary_name(true));
-    Args::from_arg_matches(&command.get_matches_from(argv)).unwrap()
+    Args::from_arg_matches(&command.get_matches_from(argv)).unwrap().with("insecure-no-auth", "true")
 }
 
 fn faults(args: Args) -> Vec<String> {
@@ -78,14 +83,14 @@ fn a_boolean_can_be_said_to_be_false() {
 
 #[test]
 fn the_upstream_name_of_the_neutral_list_is_known() {
-    let config = Args::default().with("llm-backend-endpoints", "a,b:81").validate().unwrap();
+    let config = open().with("llm-backend-endpoints", "a,b:81").validate().unwrap();
     let endpoints: Vec<_> = config.roster.serving().iter().map(|instance| instance.endpoint.to_string()).collect();
     assert_eq!(endpoints, ["a:80", "b:81"]);
 }
 
 #[test]
 fn all_faults_are_listed_at_once() {
-    let args = Args::default()
+    let args = open()
         .with("host", "nowhere")
         .with("port", "65536")
         .with("decode-endpoints", "d:1,d:1,user@x:1")
@@ -121,7 +126,7 @@ fn lists_of_engines_must_make_sense_together() {
         (&["prefill-endpoints", "decode-endpoints", "neutral-endpoints"][..], "excludes"),
         (&["neutral-endpoints", "llm-backend-endpoints"][..], "another name"),
     ] {
-        let args = lists.iter().fold(Args::default(), |args, list| args.with(list, "x:1"));
+        let args = lists.iter().fold(open(), |args, list| args.with(list, "x:1"));
         let faults = faults(args);
         assert!(faults.len() == 1 && faults[0].contains(want), "{lists:?}: {faults:?}");
     }
@@ -151,7 +156,7 @@ fn a_settings_file_lies_under_the_command_line() {
 fn a_settings_file_must_make_sense() {
     let unknown = file("prot: 1\nconfig: other.yaml\nport: {a: 1}\nneutral-endpoints: a:1\n");
     let path = unknown.path().to_str().unwrap();
-    let faults = faults(Args::default().with("config", path));
+    let faults = faults(open().with("config", path));
     assert_eq!(
         faults,
         [
@@ -173,4 +178,50 @@ fn secrets_are_shown_nowhere() {
     assert!(!format!("{config:?}").contains("sesame"));
     let faults = faults(neutral().with("engine-api-key", "ses\u{7f}ame"));
     assert!(!faults[0].contains("ses"), "{faults:?}");
+}
+
+#[test]
+fn an_open_gateway_beyond_the_loopback_must_be_wanted() {
+    let keys = file(&format!("ann:{}\n", "0".repeat(64)));
+    let keys = keys.path().to_str().unwrap();
+    let closed = Args::default().with("neutral-endpoints", "a:1");
+    let told = faults(closed.clone());
+    assert!(told.len() == 1 && told[0].starts_with("--insecure-no-auth: 0.0.0.0 is reachable"), "{told:?}");
+    for args in [
+        closed.clone().with("host", "127.0.0.1"),
+        closed.clone().with("host", "::1"),
+        closed.clone().with("api-keys-file", keys),
+        closed.with("insecure-no-auth", "true"),
+    ] {
+        assert!(args.validate().is_ok());
+    }
+}
+
+#[test]
+fn files_and_origins_of_access_are_read_at_the_start() {
+    let wrong = file("ann\n");
+    let path = wrong.path().to_str().unwrap();
+    let faults = faults(
+        neutral()
+            .with("api-keys-file", path)
+            .with("cert-path", "/nonexistent")
+            .with("cors-allow-origin", "example.com"),
+    );
+    let flags: Vec<_> = faults.iter().map(|fault| fault.split(':').next().unwrap()).collect();
+    assert_eq!(flags, ["--api-keys-file", "--cert-path", "--cors-allow-origin"], "{faults:?}");
+}
+
+#[test]
+fn extra_arguments_win_over_all_others() {
+    let args =
+        neutral().with("port", "1").with("extra-args", "port=2,neutral-endpoints=[x:1,y:2,z:3],engine-api-key='a,b'");
+    let config = args.validate().unwrap();
+    assert_eq!((config.listen.port(), config.roster.serving().len()), (2, 3));
+    assert_eq!(effective(&config, "port").source, "extra-args");
+    assert_eq!(effective(&config, "extra-args").value.as_deref(), Some("***"), "they may hold secrets");
+    assert_eq!(config.engine_api_key.as_ref().map(Secret::reveal), Some("a,b"));
+    let told = faults(neutral().with("extra-args", "prot=1,config=x,port=1,port=2"));
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[2].contains("`port` is there twice"), "{told:?}");
+    assert!(faults(neutral().with("extra-args", "port"))[0].contains("has no value"));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame};
+use openai::Api;
 use openai::usage::HideUsage;
 use proxy::BoxError;
 use proxy::client::UpstreamBody;
@@ -22,6 +23,8 @@ use crate::{headers, outcome};
 /// How a stream is to be passed on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StreamTerms {
+    /// Whose events they are.
+    pub(crate) api: Api,
     /// What the client did not ask for.
     pub(crate) hide: HideUsage,
     /// How long the engine may stay silent.
@@ -41,6 +44,7 @@ pub(crate) struct Stream {
     events: Events,
     out: Outgoing,
     silence: Silence,
+    api: Api,
     trailers: bool,
     stage: Stage,
     record: Option<Record>,
@@ -76,6 +80,7 @@ impl Stream {
             events: Events::new(terms.hide),
             out: Outgoing::new(),
             silence: Silence::new(terms.idle, clock::now()),
+            api: terms.api,
             trailers: terms.trailers,
             stage: Stage::Open,
             record: Some(record),
@@ -141,7 +146,7 @@ impl Stream {
         if self.events.seen().done {
             return self.settle(None);
         }
-        self.events.abort(how.to_error().to_sse_event(), &mut self.out);
+        self.events.abort(how.to_error().to_sse_event_for(self.api), &mut self.out);
         self.settle(Some(how));
     }
 

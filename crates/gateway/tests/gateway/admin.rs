@@ -91,7 +91,9 @@ async fn unknown_paths_and_methods_are_told_apart() {
     for (method, path, status, allow) in [
         ("GET", "/", 404, None),
         ("POST", "/v1/chat/completions/", 404, None),
-        ("POST", "/v1/embeddings", 404, None),
+        ("POST", "/v1/files", 404, None),
+        ("GET", "/v1/embeddings", 405, Some("POST")),
+        ("OPTIONS", "/v1/completions", 405, Some("POST")),
         ("GET", "/v1/chat/completions", 405, Some("POST")),
         ("PUT", "/v1/completions", 405, Some("POST")),
         ("POST", "/v1/models", 405, Some("GET, HEAD")),
@@ -110,9 +112,28 @@ async fn unknown_paths_and_methods_are_told_apart() {
 async fn every_answer_has_an_id_and_its_timing() {
     let engine = Engine::start().await;
     let gateway = Gateway::before(&engine).await;
-    for path in ["/healthz", "/readyz", "/metrics", "/config", "/v1/models", "/nowhere"] {
+    for path in ["/healthz", "/readyz", "/metrics", "/config", "/openapi.json", "/v1/models", "/nowhere"] {
         let answer = gateway.get(path).await;
         assert_eq!(answer.head.get("x-request-id").map(str::len), Some(36), "{path}");
         assert!(answer.head.get("server-timing").unwrap().contains("total;dur="), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_description_says_is_what_is_served() {
+    let gateway = Gateway::neutral(&["127.0.0.1:1"]).await;
+    let document = gateway.get("/openapi.json").await.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    for (path, operations) in paths {
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
+            let mut client = gateway.client().await;
+            client.send(method, path, "", "").await;
+            let status = client.head().await.status();
+            let described = &operations[method.to_lowercase()];
+            assert_eq!(status != 405, described.is_object(), "{method} {path}: {status}");
+            let responses = &described["responses"];
+            assert!(status == 405 || responses[status.to_string()].is_object(), "{method} {path}: {status}");
+        }
     }
 }

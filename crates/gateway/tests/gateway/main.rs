@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets what it does not expect has failed")]
 #![expect(unreachable_pub, reason = "the support modules read like the library they are to the tests")]
 
+mod access;
 mod admin;
+mod apis;
 mod bodies;
 mod counts;
 mod forwarding;

@@ -261,6 +261,8 @@ impl Request {
                 .with("preprocess", points.preprocess())
                 .with("queue", points.queue())
                 .with("schedule", points.schedule())
+                // Known where the request has ended already, as one that is refused has.
+                .with("total", points.e2e())
                 .to_header();
         };
         let timing = parts

@@ -1,6 +1,6 @@
 //! Where the gateway listens, and how it treats the connections of clients.
 
-use super::{Flag, Group, SETTINGS_FILE, flag, unset};
+use super::{EXTRA_ARGS, Flag, Group, SETTINGS_FILE, flag, secret, unset};
 
 pub(super) const FLAGS: &[Flag] = &[
     flag(Group::Listening, ["host", "CANDOR_GATEWAY_HOST", "ADDRESS", "0.0.0.0", "Address to listen on"]),
@@ -12,6 +12,15 @@ pub(super) const FLAGS: &[Flag] = &[
             "CANDOR_GATEWAY_CONFIG",
             "FILE",
             "YAML file of settings, `flag-name: value`; the command line and the environment win over it",
+        ],
+    ),
+    secret(
+        Group::Listening,
+        [
+            EXTRA_ARGS,
+            "CANDOR_GATEWAY_EXTRA_ARGS",
+            "K=V,...",
+            "More settings, which win over all others: `name=value,other='a,b',list=[x,y]`",
         ],
     ),
     flag(

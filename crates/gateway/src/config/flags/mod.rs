@@ -5,6 +5,7 @@
 //! know a flag that the others do not. Values stay text until [`super::Args::validate`] reads them: the parser of the
 //! command line stops at the first bad value, and an operator wants to be told of all of them.
 
+mod access;
 mod admission;
 mod engines;
 mod experiments;
@@ -35,6 +36,8 @@ pub(crate) struct Flag {
 pub(crate) enum Group {
     /// Where the gateway listens, and how it treats the connections of clients.
     Listening,
+    /// Who may use it.
+    Access,
     /// The engines.
     Engines,
     /// Who may be placed now, and who waits.
@@ -50,6 +53,7 @@ impl Group {
     pub(crate) fn heading(self) -> &'static str {
         match self {
             Self::Listening => "Listening",
+            Self::Access => "Access",
             Self::Engines => "Engines",
             Self::Admission => "Admission",
             Self::Requests => "Requests",
@@ -78,9 +82,13 @@ const fn secret(group: Group, text: [&'static str; 4]) -> Flag {
 /// The flag that names the settings file. It is the one flag that a settings file cannot set.
 pub(crate) const SETTINGS_FILE: &str = "config";
 
+/// The flag that holds settings itself.
+pub(crate) const EXTRA_ARGS: &str = "extra-args";
+
 /// Every flag of the gateway, in the order of `--help`. Names and defaults are Llumnix's where Llumnix has the flag, except
 /// where the help says so.
 pub(crate) fn flags() -> impl Iterator<Item = &'static Flag> {
-    let tables = [listening::FLAGS, engines::FLAGS, admission::FLAGS, requests::FLAGS, experiments::FLAGS];
+    let tables =
+        [listening::FLAGS, access::FLAGS, engines::FLAGS, admission::FLAGS, requests::FLAGS, experiments::FLAGS];
     tables.into_iter().flatten()
 }

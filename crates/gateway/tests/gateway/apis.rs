@@ -1,0 +1,132 @@
+//! The APIs besides chat and completions.
+
+use serde_json::json;
+
+use crate::support::{Engine, Gateway, count};
+
+const MESSAGES: &str = "/v1/messages";
+
+/// A body that every API takes.
+const ANY: &str = r#"{"model":"tiny","stream":true,"max_tokens":3,"messages":[],"input":"x","prompt":"x"}"#;
+
+#[tokio::test]
+async fn a_typed_stream_passes_as_it_is_and_its_usage_is_counted() {
+    let mut engine = Engine::start().await;
+    let gateway = Gateway::before(&engine).await;
+    let streams = [
+        (
+            MESSAGES,
+            concat!(
+                "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":7,\"output_tokens\":0}}}\n\n",
+                "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n",
+                "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":1}}\n\n",
+                "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+            ),
+        ),
+        (
+            "/v1/responses",
+            concat!(
+                "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"usage\":null}}\n\n",
+                "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n",
+                "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":7,\"output_tokens\":1}}}\n\n",
+            ),
+        ),
+    ];
+    for (total, (path, stream)) in (1..).zip(streams) {
+        let mut client = gateway.client().await;
+        client.post(path, ANY).await;
+        let mut call = engine.call().await;
+        assert_eq!(call.body, ANY, "{path}: nothing is to be asked for that the API has no member for");
+        call.open().await;
+        call.send(stream).await;
+        call.end().await;
+        assert_eq!(client.answer().await.text(), stream);
+        let scrape = gateway.settled(total).await;
+        assert_eq!(count(&scrape, "tiny", 200), total);
+        let sum = |name| scrape.sum(name, &[]).unwrap();
+        assert_eq!(
+            (sum("request_input_tokens_total"), sum("request_output_tokens_total")),
+            (7.0 * total as f64, total as f64)
+        );
+        assert_eq!(sum("request_ttft_milliseconds_count"), total as f64);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_ends_with_its_apis_error_event() {
+    let mut engine = Engine::start().await;
+    let gateway = Gateway::before(&engine).await;
+    for (path, shape) in [
+        (MESSAGES, r#"{"type":"error","error":{"type":"api_error","message":"#),
+        ("/v1/responses", r#"{"type":"error","message":"#),
+        ("/v1/chat/completions", r#"{"error":{"message":"#),
+    ] {
+        let mut client = gateway.client().await;
+        client.post(path, ANY).await;
+        let mut call = engine.call().await;
+        call.open().await;
+        call.send("data: {\"type\":\"ping\"}\n\n").await;
+        call.close();
+        let (rest, _) = {
+            client.head().await;
+            client.rest().await
+        };
+        assert!(rest.contains(&format!("event: error\ndata: {shape}")), "{path}: {rest}");
+    }
+}
+
+#[tokio::test]
+async fn embeddings_go_to_an_engine_and_are_never_a_stream() {
+    let mut engine = Engine::start().await;
+    let gateway = Gateway::before(&engine).await;
+    let mut client = gateway.client().await;
+    let body = r#"{"model":"tiny","input":["a","b"],"stream":true}"#;
+    client.post("/v1/embeddings", body).await;
+    let call = engine.call().await;
+    assert_eq!(call.body, body);
+    call.answer(200, r#"{"data":[],"usage":{"prompt_tokens":9,"total_tokens":9}}"#).await;
+    assert_eq!(client.answer().await.status(), 200);
+    let scrape = gateway.settled(1).await;
+    assert_eq!(scrape.sum("request_input_tokens_total", &[]), Some(9.0));
+    assert_eq!(scrape.sum("request_output_tokens_total", &[]), Some(0.0));
+}
+
+#[tokio::test]
+async fn anthropic_clients_get_errors_that_they_can_read() {
+    let gateway = Gateway::neutral(&["127.0.0.1:1"]).await;
+    for (method, body, status, kind) in [
+        ("POST", "{", 400, "invalid_request_error"),
+        ("POST", r#"{"model":1}"#, 400, "invalid_request_error"),
+        ("POST", ANY, 503, "overloaded_error"),
+        ("GET", "", 405, "invalid_request_error"),
+    ] {
+        let mut client = gateway.client().await;
+        client.send(method, MESSAGES, "", body).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status(), status, "{}", answer.text());
+        assert_eq!((&answer.json()["type"], &answer.json()["error"]["type"]), (&json!("error"), &json!(kind)));
+        assert!(answer.head.get("x-candor-error").is_some());
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_an_engines_to_make() {
+    let mut engine = Engine::start().await;
+    let gateway = Gateway::before(&engine).await;
+    let mut client = gateway.client().await;
+    client.send("POST", "/tokenize", "x-request-id: t\r\nauthorization: Bearer k\r\n", r#"{"prompt":"a b"}"#).await;
+    let call = engine.call().await;
+    assert_eq!((call.head.start.as_str(), &call.body[..]), ("POST /tokenize HTTP/1.1", &br#"{"prompt":"a b"}"#[..]));
+    assert_eq!((call.head.get("x-request-id"), call.head.get("authorization")), (Some("t"), Some("Bearer k")));
+    call.answer(200, r#"{"count":2,"tokens":[1,2]}"#).await;
+    let answer = client.answer().await;
+    assert_eq!(answer.json()["count"], 2);
+    assert_eq!(answer.head.get("x-request-id"), Some("t"));
+
+    let dead = Gateway::neutral(&["127.0.0.1:1"]).await;
+    let mut client = dead.client().await;
+    client.send("POST", "/tokenize", "", "{}").await;
+    let answer = client.answer().await;
+    assert_eq!(answer.status(), 503);
+    answer.error();
+}
