@@ -27,6 +27,8 @@ const NOT_HERE: &[&str] = &[
     // Something is down, denied, late or too many.
     "request_retry_total",
     "gateway_rejected_total",
+    "request_fallback_total",
+    "request_fallback_retry_success_total",
     "pd_proxy_prefill_retries_total",
     "pd_proxy_denied_total",
     "pd_proxy_pool_refresh_failures_total",

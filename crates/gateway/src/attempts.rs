@@ -5,19 +5,17 @@
 //! from the next choice. Where no connection could be made, no engine has seen the request, so the next instance is tried
 //! at once and whatever `--retry-max-count` says: as long as one engine lives, a dead one is no error.
 
-use http::Response;
-use proxy::client::UpstreamBody;
 use telemetry::clock;
 use telemetry::gateway::{Request as Record, Retry};
 
 use crate::admission::Slot;
 use crate::destination::Destination;
-use crate::errors::Refusal;
 use crate::exchange::Ask;
 use crate::prepare::Prepared;
 use crate::retry::{self, Reason};
 use crate::routing::Excluded;
 use crate::state::State;
+use crate::traffic::Sent;
 
 /// What became of a request's attempts so far.
 #[derive(Debug)]
@@ -31,13 +29,7 @@ pub(crate) struct Attempts<'a> {
 }
 
 /// Makes attempts until one gives an answer to pass on, be it an error.
-pub(crate) async fn answer(
-    state: &State,
-    ask: &Ask,
-    record: &mut Record,
-    prepared: &Prepared,
-    slot: Slot<'_>,
-) -> Result<Response<UpstreamBody>, Refusal> {
+pub(crate) async fn answer(state: &State, ask: &Ask, record: &mut Record, prepared: &Prepared, slot: Slot<'_>) -> Sent {
     let mut attempts = Attempts { slot: Some(slot), excluded: Excluded::default(), retries: 0 };
     loop {
         let destination = Destination::choose(state, record, &attempts).await?;

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use http::header::TE;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use proxy::Body;
-use proxy::client::UpstreamBody;
 use telemetry::clock::{self, Moment};
 use telemetry::gateway::Request as Record;
 
@@ -16,6 +15,7 @@ use crate::headers::{ELAPSED, PREFILLER, REQUEST_ID};
 use crate::prepare::Prepared;
 use crate::routing::Placement;
 use crate::state::State;
+use crate::traffic::Sent;
 
 /// Where an attempt goes.
 #[derive(Debug)]
@@ -46,13 +46,7 @@ impl Destination {
     }
 
     /// Hands the request over and waits for the head of its answer.
-    pub(crate) async fn dispatch(
-        &self,
-        state: &State,
-        ask: &Ask,
-        record: &mut Record,
-        prepared: &Prepared,
-    ) -> Result<Response<UpstreamBody>, Refusal> {
+    pub(crate) async fn dispatch(&self, state: &State, ask: &Ask, record: &mut Record, prepared: &Prepared) -> Sent {
         match self {
             Self::Local(placement) => to_instance(state, ask, record, prepared, placement).await,
         }
@@ -66,7 +60,7 @@ async fn to_instance(
     record: &mut Record,
     prepared: &Prepared,
     placement: &Placement,
-) -> Result<Response<UpstreamBody>, Refusal> {
+) -> Sent {
     let mut request = Request::new(Body::from(prepared.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = ask.uri.clone();
@@ -84,7 +78,8 @@ async fn to_instance(
         fields.insert(ELAPSED, HeaderValue::from(now.nanos_since(ask.received) / 1_000));
     };
     let sent = state.client.send_with(serving.target(), request, finish_head).await;
-    sent.map_err(|error| Refusal::Upstream { endpoint: serving.clone(), error })
+    sent.map(|response| response.map(Body::from))
+        .map_err(|error| Refusal::Upstream { endpoint: serving.clone(), error })
 }
 
 /// Waits for `delay` and not a millisecond more. tokio's timer may fire that late, which is half of the delay that is

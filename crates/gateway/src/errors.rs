@@ -75,6 +75,20 @@ pub(crate) enum Refusal {
         /// What happened.
         error: ClientError,
     },
+    /// No route is for the model.
+    #[error("no route is for the model `{model}`")]
+    Unrouted {
+        /// What the client asked for.
+        model: String,
+    },
+    /// The endpoint outside the cluster did not answer.
+    #[error("the endpoint {name} did not answer: {error}")]
+    Elsewhere {
+        /// Which endpoint.
+        name: String,
+        /// What happened.
+        error: ClientError,
+    },
 }
 
 impl From<CollectError> for Refusal {
@@ -108,8 +122,9 @@ impl Refusal {
             | Self::BodyCutOff
             | Self::BodyGarbled(_) => (Stage::Receive, Blame::Client),
             Self::QueueFull { .. } | Self::QueueTimeout { .. } => (Stage::Queue, Blame::Candor),
+            Self::Unrouted { .. } => (Stage::Schedule, Blame::Client),
             Self::NoInstance => (Stage::Schedule, Blame::Upstream),
-            Self::Upstream { error, .. } => match error.kind() {
+            Self::Upstream { error, .. } | Self::Elsewhere { error, .. } => match error.kind() {
                 ClientFault::InvalidRequest => (Stage::Dispatch, Blame::Candor),
                 ClientFault::Protocol | ClientFault::ResponseTimeout => (Stage::Dispatch, Blame::Upstream),
                 _ => (Stage::Dispatch, Blame::Network),
@@ -130,7 +145,8 @@ impl Refusal {
             Self::QueueFull { .. } => "queue_full",
             Self::QueueTimeout { .. } => "queue_timeout",
             Self::NoInstance => "no_instance",
-            Self::Upstream { error, .. } => error.kind().name(),
+            Self::Unrouted { .. } => "model_not_found",
+            Self::Upstream { error, .. } | Self::Elsewhere { error, .. } => error.kind().name(),
         }
     }
 
@@ -147,14 +163,14 @@ impl Refusal {
     fn to_api_error(&self) -> ApiError {
         let kind = match self {
             Self::Body(error) => return ApiError::from(error.clone()).with_code(self.code()),
-            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::NotFound { .. } | Self::Unrouted { .. } => ErrorKind::NotFound,
             Self::MethodNotAllowed { .. } => ErrorKind::MethodNotAllowed,
             Self::Unauthorized => ErrorKind::Unauthorized,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::BodyCutOff | Self::BodyGarbled(_) => ErrorKind::InvalidRequest,
             Self::QueueFull { .. } => ErrorKind::Overloaded,
             Self::QueueTimeout { .. } | Self::NoInstance => ErrorKind::Unavailable,
-            Self::Upstream { error, .. } => upstream_kind(error.kind()),
+            Self::Upstream { error, .. } | Self::Elsewhere { error, .. } => upstream_kind(error.kind()),
         };
         ApiError::new(kind, self.to_string()).with_code(self.code())
     }

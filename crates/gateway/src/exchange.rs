@@ -1,22 +1,20 @@
 //! One request, from its head to the head of its answer.
 //!
-//! The stages are those of the timeline: read and prepare the body ([`read`]), wait for admission ([`admit`]), make attempts until one is answered
-//! ([`crate::attempts`]), and look at the head of the answer to decide how the rest is relayed ([`relay`]). A stage that
-//! fails ends in a [`Refusal`]; a client that leaves drops the future, which closes the connection to the engine at once and
-//! leaves the record to settle itself.
+//! The stages are those of the timeline: read and prepare the body ([`read`]), wait for admission ([`admit`]), make attempts
+//! until one is answered ([`crate::traffic`], [`crate::attempts`]), and look at the head of the answer to decide how the rest
+//! is relayed ([`relay`]). A stage that fails ends in a [`Refusal`]; a client that leaves drops the future, which closes the
+//! connection to the engine at once and leaves the record to settle itself.
 
 use http::header::{CONTENT_LENGTH, TRAILER};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use openai::Api;
-use proxy::client::UpstreamBody;
 use proxy::{Body, Observed};
 use telemetry::clock::{self, Moment};
 use telemetry::gateway::{Begin, Request as Record};
 use telemetry::server_timing::ServerTiming;
 
 use crate::admission::{Full, Priority, Slot};
-use crate::attempts;
 use crate::caller::Caller;
 use crate::errors::Refusal;
 use crate::headers::{self, REQUEST_ID};
@@ -25,6 +23,7 @@ use crate::prepare::{self, Prepared};
 use crate::prompt::PromptTokens;
 use crate::relay::{Stream, StreamTerms, Whole};
 use crate::state::State;
+use crate::traffic;
 
 /// What is known of a request by its head.
 pub(crate) struct Ask {
@@ -38,6 +37,8 @@ pub(crate) struct Ask {
     /// Whether the client takes trailers.
     pub(crate) trailers: bool,
     pub(crate) priority: Priority,
+    /// Whether the client showed a key of this gateway's.
+    pub(crate) keyed: bool,
 }
 
 /// Serves one request to an inference API, unless it was not `admitted`. Every path through here ends the record: with the
@@ -58,13 +59,15 @@ pub(crate) async fn serve(
         request_id: request_id.to_str().unwrap_or_default(),
         headers: &head.headers,
     });
-    if let Some(caller) = Caller::of(&head.extensions) {
+    let caller = Caller::of(&head.extensions);
+    if let Some(caller) = &caller {
         record.caller(caller.name());
     }
     let trailers = proxy::headers::accepts_trailers(&head.headers);
     headers::strip_request(&mut head.headers);
     let priority = Priority::of(&head.headers);
-    let ask = Ask { api, received, uri: head.uri, headers: head.headers, request_id, trailers, priority };
+    let keyed = caller.is_some();
+    let ask = Ask { api, received, uri: head.uri, headers: head.headers, request_id, trailers, priority, keyed };
     let answered = match admitted {
         Ok(()) => answer(state, &ask, &mut record, body).await,
         Err(refusal) => Err(refusal),
@@ -79,7 +82,7 @@ pub(crate) async fn serve(
 
 /// The head of an engine's answer, and what was asked of the engine.
 struct Answer {
-    response: Response<UpstreamBody>,
+    response: Response<Body>,
     prepared: Prepared,
 }
 
@@ -87,7 +90,7 @@ struct Answer {
 async fn answer(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> Result<Answer, Refusal> {
     let (prepared, read) = read(state, ask, record, body).await?;
     let slot = admit(state, ask, record, read).await?;
-    let response = attempts::answer(state, ask, record, &prepared, slot).await?;
+    let response = traffic::answer(state, ask, record, &prepared, slot).await?;
     Ok(Answer { response, prepared })
 }
 

@@ -50,6 +50,7 @@ mod run;
 mod service;
 mod state;
 mod tokenize;
+pub mod traffic;
 
 pub use config::{Args, Config, Fault};
 pub use run::{Running, StartError, start};

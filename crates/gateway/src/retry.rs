@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use http::{Response, StatusCode};
-use proxy::client::{ErrorKind, UpstreamBody};
+use http::StatusCode;
+use proxy::client::ErrorKind;
 
 use crate::errors::Refusal;
+use crate::traffic::Sent;
 
 /// The pause before the first retry; each further one doubles it. Llumnix's figures.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -36,7 +37,7 @@ pub(crate) enum Reason {
 
 impl Reason {
     /// Why an attempt that ended so may be repeated; `None` where its end is the answer.
-    pub(crate) fn of(sent: &Result<Response<UpstreamBody>, Refusal>) -> Option<Self> {
+    pub(crate) fn of(sent: &Sent) -> Option<Self> {
         match sent {
             Ok(response) => of_status(response.status()),
             Err(Refusal::Upstream { error, .. }) => of_fault(error.kind()),

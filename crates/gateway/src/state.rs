@@ -18,6 +18,7 @@ use crate::endpoints::CurrentRoster;
 use crate::models::Models;
 use crate::retry::RetryConfig;
 use crate::routing::RoundRobin;
+use crate::traffic::Traffic;
 
 /// The shared parts, each of which is its own lock or needs none.
 pub(crate) struct State {
@@ -37,6 +38,7 @@ pub(crate) struct State {
     pub(crate) retry: RetryConfig,
     pub(crate) admission: Admission,
     pub(crate) queue: QueueConfig,
+    pub(crate) traffic: Traffic,
     pub(crate) injected_routing_delay: Option<Duration>,
 }
 
@@ -67,6 +69,7 @@ impl State {
             retry: config.retry,
             admission: Admission::new(config.queue.slots, config.queue.places),
             queue: config.queue,
+            traffic: Traffic::new(&config.traffic),
             injected_routing_delay: config.injected_routing_delay,
         }
     }

@@ -111,6 +111,7 @@ pub(crate) mod gateway {
     ];
     pub(crate) const EVENT_FIRST_TOKEN: &str = "first_token";
     pub(crate) const EVENT_RETRY: &str = "retry";
+    pub(crate) const EVENT_FALLBACK: &str = "fallback";
     pub(crate) const EVENT_TARGET: &str = "target";
     pub(crate) const EVENT_PAUSE: &str = "pause_ms";
 }

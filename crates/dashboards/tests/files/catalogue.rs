@@ -41,8 +41,6 @@ const AWAITED: &[&str] = &[
     "instance_lrs_waiting_tokens",
     "instance_status_age_seconds",
     "request_calc_prefix_cache_hit_duration_milliseconds",
-    "request_fallback_retry_success_total",
-    "request_fallback_total",
     "request_full_mode_schedule_duration_milliseconds",
     "request_max_prefix_cache_hit_percent",
     "request_prefix_cache_hit_percent",

@@ -11,6 +11,7 @@ mod flags;
 mod read;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ pub use args::Args;
 
 use crate::endpoints::{Endpoint, Roster};
 pub use crate::retry::RetryConfig;
+use crate::traffic::TrafficConfig;
 use flags::flags;
 use read::Reader;
 
@@ -63,6 +65,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// How often, and after what, a request is sent again.
     pub retry: RetryConfig,
+    /// How requests leave the cluster.
+    pub traffic: TrafficConfig,
     /// How long the gateway waits for whom.
     pub timeouts: Timeouts,
     /// A wait before each placement, as if choosing took so long.
@@ -156,6 +160,7 @@ impl Args {
             engine_api_key: read.header_text("engine-api-key").map(Secret),
             queue: queue(&mut read),
             retry: RetryConfig { max: read.number("retry-max-count", 0..=100) },
+            traffic: traffic::read(&mut read),
             timeouts: timeouts(&mut read),
             injected_routing_delay: read.optional_duration("inject-routing-delay"),
             effective: self.effective(),

@@ -31,6 +31,11 @@ impl<'a> Reader<'a> {
         if self.faults.is_empty() { Ok(value) } else { Err(self.faults) }
     }
 
+    /// The text of a flag that need not be set.
+    pub(super) fn text(&self, flag: &'static str) -> Option<&'a str> {
+        self.args.text(flag)
+    }
+
     /// The text of a flag that must be set.
     fn required(&mut self, flag: &'static str) -> Option<&'a str> {
         let text = self.args.text(flag);

@@ -9,8 +9,7 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame};
 use openai::Api;
 use openai::usage::HideUsage;
-use proxy::BoxError;
-use proxy::client::UpstreamBody;
+use proxy::{Body, BoxError};
 use telemetry::clock::{self, Moment};
 use telemetry::gateway::Request as Record;
 use telemetry::server_timing::ServerTiming;
@@ -40,7 +39,7 @@ pub(crate) struct StreamTerms {
 /// the last event had gone out already: many clients close as soon as they have read `[DONE]`.
 pub(crate) struct Stream {
     /// The engine's side; gone once it has ended, so that its connection closes at that moment.
-    upstream: Option<UpstreamBody>,
+    upstream: Option<Body>,
     events: Events,
     out: Outgoing,
     silence: Silence,
@@ -74,7 +73,7 @@ fn trailers(timing: String) -> HeaderMap {
 
 impl Stream {
     /// Passes `upstream` on; `record` is settled at its end. `status` is that of the engine's answer.
-    pub(crate) fn new(upstream: UpstreamBody, record: Record, status: StatusCode, terms: StreamTerms) -> Self {
+    pub(crate) fn new(upstream: Body, record: Record, status: StatusCode, terms: StreamTerms) -> Self {
         Self {
             upstream: Some(upstream),
             events: Events::new(terms.hide),

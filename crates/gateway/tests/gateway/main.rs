@@ -15,5 +15,6 @@ mod relaying;
 mod retries;
 mod support;
 mod timing;
+mod traffic;
 mod upstream_faults;
 mod usage;

@@ -50,6 +50,17 @@ pub(crate) static REJECTED_TOTAL: Metric =
     counter("gateway_rejected_total", "Requests turned away though nothing was wrong with them, by reason.")
         .labels(&[MODEL, REASON])
         .observed("when the request is answered with 429 or 503");
+pub(crate) static FALLBACK_TOTAL: Metric = counter(
+    "request_fallback_total",
+    "Attempts at a fallback endpoint, by the status of its answer: success where it served, network_error without one.",
+)
+.labels(&[MODEL, STATUS])
+.observed("after each attempt");
+pub(crate) static FALLBACK_RETRY_SUCCESS_TOTAL: Metric = counter(
+    "request_fallback_retry_success_total",
+    "Requests that a fallback endpoint served after it had answered 429 and they had waited.",
+)
+.observed("when it answers");
 pub(crate) static INPUT_TOKENS_TOTAL: Metric =
     counter("request_input_tokens_total", "Prompt tokens, as the engine's usage counts them.")
         .unit(Unit::Tokens)
@@ -133,6 +144,8 @@ pub(super) static ALL: &[&Metric] = &[
     &OUTCOME_TOTAL,
     &RETRY_TOTAL,
     &REJECTED_TOTAL,
+    &FALLBACK_TOTAL,
+    &FALLBACK_RETRY_SUCCESS_TOTAL,
     &INPUT_TOKENS_TOTAL,
     &OUTPUT_TOKENS_TOTAL,
     &INPUT_TOKENS,

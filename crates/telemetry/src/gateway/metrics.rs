@@ -14,6 +14,9 @@ use crate::timeline::Component;
 /// Label value for models that nobody serves.
 const UNKNOWN: &str = "unknown";
 
+/// `status_code` of a fallback that served.
+const SUCCESS: &str = "success";
+
 /// `status_code` of an attempt that got no answer.
 const NETWORK_ERROR: &str = "network_error";
 
@@ -54,6 +57,8 @@ pub(super) struct OfModel {
     outcomes: Family<Counter, 3>,
     retries: Family<Counter, 2>,
     rejected: [Counter; Rejection::ALL.len()],
+    fallbacks: Family<Counter, 2>,
+    pub(super) waited_out: Counter,
     ok: Counter,
     completed: Counter,
     pub(super) input_total: Counter,
@@ -114,6 +119,8 @@ impl OfModel {
             outcomes,
             retries: registry.counter(&catalogue::RETRY_TOTAL),
             rejected: Rejection::ALL.map(|reason| rejected.with([model, reason.as_str()])),
+            fallbacks: registry.counter(&catalogue::FALLBACK_TOTAL),
+            waited_out: counter(&catalogue::FALLBACK_RETRY_SUCCESS_TOTAL),
             input_total: counter(&catalogue::INPUT_TOKENS_TOTAL),
             output_total: counter(&catalogue::OUTPUT_TOKENS_TOTAL),
             input: histogram(&catalogue::INPUT_TOKENS),
@@ -138,6 +145,12 @@ impl OfModel {
 
     pub(super) fn rejected(&self, reason: Rejection) {
         self.rejected[reason as usize].inc();
+    }
+
+    /// A fallback was tried: it served, or it answered with this status, or not at all.
+    pub(super) fn fell_back(&self, status: Option<u16>, served: bool) {
+        let status = status.map_or_else(|| NETWORK_ERROR.to_owned(), |status| status.to_string());
+        self.fallbacks.with([&self.name, if served { SUCCESS } else { &status }]).inc();
     }
 
     pub(super) fn ended(&self, status: u16, outcome: &Outcome, stage: &'static str) {

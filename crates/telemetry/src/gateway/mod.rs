@@ -12,7 +12,7 @@ use http::HeaderMap;
 
 use metrics::Metrics;
 pub use metrics::Rejection;
-pub use request::{Request, Retry, Usage};
+pub use request::{Fallback, Request, Retry, Usage};
 
 use crate::Telemetry;
 use crate::clock::Moment;

@@ -78,6 +78,19 @@ pub struct Retry<'a> {
     pub pause: Duration,
 }
 
+/// An attempt at a fallback endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Fallback<'a> {
+    /// When its end was known.
+    pub at: Moment,
+    /// Where it went.
+    pub target: &'a str,
+    /// The status of the answer; `None` where there was none.
+    pub status: Option<u16>,
+    /// Whether the answer goes to the client.
+    pub served: bool,
+}
+
 impl Request {
     pub(super) fn new(shared: Arc<Shared>, begin: Begin<'_>) -> Self {
         let span = shared.tracer.start(TraceContext::extract(begin.headers));
@@ -192,6 +205,19 @@ impl Request {
         if self.span.is_recorded() {
             self.state.events.push(span::retry(&retry));
         }
+    }
+
+    /// A fallback was tried.
+    pub fn fallback(&mut self, fallback: Fallback<'_>) {
+        self.model.fell_back(fallback.status, fallback.served);
+        if self.span.is_recorded() {
+            self.state.events.push(span::fallback(&fallback));
+        }
+    }
+
+    /// A fallback served after it had answered 429 and the request had waited.
+    pub fn fallback_waited_out(&mut self) {
+        self.model.waited_out.inc();
     }
 
     /// A chunk with `n` tokens has been handed to the client's connection. For requests that do not stream nothing is

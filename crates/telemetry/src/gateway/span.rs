@@ -1,6 +1,6 @@
 //! The gateway's span: the root of a request's trace, unless the client has one.
 
-use super::{Request, Retry};
+use super::{Fallback, Request, Retry};
 use crate::attributes::{
     COMPLETION_TOKENS, PROMPT_TOKENS, REQUEST_ID, REQUEST_MODEL, STATUS_CODE, URL_PATH, gateway as keys,
 };
@@ -73,6 +73,13 @@ pub(super) fn retry(retry: &Retry<'_>) -> SpanEvent {
     attributes.extend(retry.status.map(|status| (STATUS_CODE, status.into())));
     attributes.push((keys::EVENT_PAUSE, (retry.pause.as_secs_f64() * 1e3).into()));
     SpanEvent { name: keys::EVENT_RETRY, at: retry.at, attributes }
+}
+
+/// The event of an attempt at a fallback.
+pub(super) fn fallback(fallback: &Fallback<'_>) -> SpanEvent {
+    let mut attributes = vec![(keys::EVENT_TARGET, fallback.target.to_owned().into())];
+    attributes.extend(fallback.status.map(|status| (STATUS_CODE, status.into())));
+    SpanEvent { name: keys::EVENT_FALLBACK, at: fallback.at, attributes }
 }
 
 /// How many attributes [`latencies`] and [`ending`] set at most, each latency counted twice.

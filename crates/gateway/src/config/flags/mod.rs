@@ -11,6 +11,7 @@ mod engines;
 mod experiments;
 mod listening;
 mod requests;
+mod traffic;
 
 /// One setting of the gateway.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(crate) enum Group {
     Admission,
     /// What happens to a request.
     Requests,
+    /// Where requests go beside the cluster.
+    Traffic,
     /// For experiments; not shown in `--help`.
     Hidden,
 }
@@ -57,6 +60,7 @@ impl Group {
             Self::Engines => "Engines",
             Self::Admission => "Admission",
             Self::Requests => "Requests",
+            Self::Traffic => "Traffic",
             Self::Hidden => "Experiments",
         }
     }
@@ -88,7 +92,14 @@ pub(crate) const EXTRA_ARGS: &str = "extra-args";
 /// Every flag of the gateway, in the order of `--help`. Names and defaults are Llumnix's where Llumnix has the flag, except
 /// where the help says so.
 pub(crate) fn flags() -> impl Iterator<Item = &'static Flag> {
-    let tables =
-        [listening::FLAGS, access::FLAGS, engines::FLAGS, admission::FLAGS, requests::FLAGS, experiments::FLAGS];
+    let tables = [
+        listening::FLAGS,
+        access::FLAGS,
+        engines::FLAGS,
+        admission::FLAGS,
+        requests::FLAGS,
+        traffic::FLAGS,
+        experiments::FLAGS,
+    ];
     tables.into_iter().flatten()
 }
