@@ -64,6 +64,12 @@ async fn stream(mut call: Call) {
     call.end().await;
 }
 
+/// Requests that ended with `status`, whatever model they are counted under: nobody tells the gateway of models that only
+/// endpoints outside serve.
+fn ended(scrape: &telemetry::exposition::Scrape, status: u16) -> f64 {
+    scrape.sum("request_total", &[("status_code", &status.to_string())]).unwrap_or(0.0)
+}
+
 fn fallbacks(scrape: &telemetry::exposition::Scrape, status: &str) -> f64 {
     scrape.sum("request_fallback_total", &[("status_code", status)]).unwrap_or(0.0)
 }
@@ -204,7 +210,7 @@ async fn fallbacks_are_tried_in_order_until_one_serves() {
         let case = format!("{first} {then:?}");
         assert_eq!(answer.status(), expected, "{case}");
         let scrape = gateway.settled(1).await;
-        assert_eq!(count(&scrape, "tiny", expected), 1, "{case}");
+        assert_eq!(ended(&scrape, expected), 1.0, "{case}");
         assert_eq!(scrape.sum("request_fallback_total", &[]).unwrap_or(0.0), then.len() as f64, "{case}");
         let served = then.last().is_some_and(|status| !matches!(status, 408 | 429 | 500..));
         assert_eq!(fallbacks(&scrape, "success"), f64::from(u8::from(served)), "{case}");
@@ -350,7 +356,7 @@ async fn a_client_that_leaves_the_queue_is_not_asked_for_any_more() {
     answers(&mut outside, &[429]).await;
     drop(client);
     let scrape = gateway.settled(1).await;
-    assert_eq!(count(&scrape, "tiny", 499), 1);
+    assert_eq!(ended(&scrape, 499), 1.0);
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(outside.is_idle());
 }
