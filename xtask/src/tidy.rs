@@ -26,6 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("audit", &["openai", "telemetry"]),
     ("bench", &[]),
     ("dashboards", &[]),
+    ("page", &["dashboards"]),
     ("fleet", &["audit", "engine", "gateway", "openai", "proxy", "sidecar", "telemetry"]),
     (
         "candor",

@@ -62,6 +62,11 @@ pub(crate) fn share_below(bound: u32, metric: &str, filter: &str) -> String {
     format!("{below} / {}", total_rate(&format!("{metric}_count"), filter))
 }
 
+/// Where nothing of a kind has happened there is no series for it; while `witness` is reported, that means zero.
+pub(crate) fn or_zero(expr: &str, witness: &str, filter: &str) -> String {
+    format!("{expr} or 0 * count({})", select(witness, filter))
+}
+
 /// How many observations fell into each bucket.
 pub(crate) fn heat(metric: &str, filter: &str) -> String {
     format!("sum by (le) (increase({}[$__rate_interval]))", select(&format!("{metric}_bucket"), filter))

@@ -107,7 +107,7 @@ fn coordinator() -> Vec<Panel> {
 
 fn scheduler() -> Vec<Panel> {
     let own = |title: &str, metric: &str, shows: &str, normal: &str, otherwise: &str| {
-        Panel::quantiles(title, Unit::Milliseconds, metric, NAMESPACE).about(shows, normal, otherwise).size(8, 8)
+        Panel::quantiles(title, Unit::Milliseconds, metric, NAMESPACE).about(shows, normal, otherwise).size(8, 9)
     };
     let mut panels = events();
     panels.extend([

@@ -2,7 +2,7 @@
 
 use crate::build::{Board, Look, Panel, Target, Variable};
 use crate::palette::{AMBER, BLUE, GREEN, GREY, ORANGE, PARTS, RED, TEAL};
-use crate::query::{GATEWAY, NAMESPACE, mean, quantile, rate_by, select, share_below, total_rate};
+use crate::query::{GATEWAY, NAMESPACE, mean, or_zero, quantile, rate_by, select, share_below, total_rate};
 use crate::unit::Unit;
 
 /// The parts of a TTFT, by component.
@@ -26,7 +26,6 @@ pub(super) fn board() -> Board {
 fn service_level() -> Vec<Panel> {
     let completed = rate_sum(r#"outcome="completed""#);
     let judged = rate_sum(r#"outcome!="cancelled""#);
-    let quantile = |value: &str| Target::range(quantile(value, "request_ttft_milliseconds", GATEWAY), "TTFT");
     vec![
         Panel::stat("Requests", Unit::RequestsPerSecond)
             .about(
@@ -46,13 +45,13 @@ fn service_level() -> Vec<Panel> {
             .base(RED)
             .thresholds(&[(0.99, AMBER), (0.999, GREEN)])
             .size(4, 4),
-        Panel::stat("TTFT, Median", Unit::Milliseconds)
+        Panel::stat("TTFT, Mean", Unit::Milliseconds)
             .about(
-                "Half of the clients wait at most this long for a first token.",
+                "How long clients wait for a first token, on average: exact, unlike any quantile of a histogram.",
                 "Under 500 ms.",
                 "See the components below.",
             )
-            .with(quantile("0.5"))
+            .with(Target::range(mean("request_ttft_milliseconds", GATEWAY), "TTFT"))
             .thresholds(&[(500.0, AMBER), (2000.0, RED)])
             .size(4, 4),
         Panel::stat("TTFT, P95", Unit::Milliseconds)
@@ -61,7 +60,7 @@ fn service_level() -> Vec<Panel> {
                 "Under 500 ms.",
                 "See the components below; open an exemplar.",
             )
-            .with(quantile("0.95"))
+            .with(Target::range(quantile("0.95", "request_ttft_milliseconds", GATEWAY), "TTFT"))
             .thresholds(&[(500.0, AMBER), (2000.0, RED)])
             .size(4, 4),
         Panel::stat("Output", Unit::TokensPerSecond)
@@ -128,7 +127,7 @@ fn time_to_first_token() -> Vec<Panel> {
         .look(Target::range(mean("request_ttft_milliseconds", GATEWAY), "clients experience").exemplars(), Look::solid(BLUE).strong())
         .look(claim("decode"), Look::claim().strong())
         .look(claim("prefill"), Look::other_claim().strong());
-    vec![parts.size(12, 9), truth.size(12, 9)]
+    vec![parts.size(12, 11), truth.size(12, 11)]
 }
 
 fn outcomes() -> Vec<Panel> {
@@ -148,6 +147,10 @@ fn outcomes() -> Vec<Panel> {
                 "Requests that failed, by the stage in which they did.",
                 "Zero.",
                 "prefill and decode: the engines. schedule: no instance. dispatch: the way to the instance.",
+            )
+            .look(
+                Target::range(or_zero(&rate_sum(r#"outcome="failed""#), "request_total", GATEWAY), "all failures"),
+                Look::solid(RED).strong(),
             )
             .with(Target::range(
                 rate_by("stage", "request_outcome_total", &format!(r#"{GATEWAY},outcome="failed""#)),
@@ -216,7 +219,13 @@ fn telemetry() -> Vec<Panel> {
                 "Zero.",
                 "A label has too many values, often a model name that clients make up.",
             )
-            .look(Target::range(total_rate("telemetry_overflow_total", NAMESPACE), "folded"), Look::solid(RED).strong())
+            .look(
+                Target::range(
+                    or_zero(&total_rate("telemetry_overflow_total", NAMESPACE), "uptime_seconds", NAMESPACE),
+                    "folded",
+                ),
+                Look::solid(RED).strong(),
+            )
             .size(8, 8),
         Panel::lines("Clock Error Bar", Unit::Seconds)
             .about(

@@ -9,7 +9,9 @@ use serde_json::json;
 
 use crate::build::{Board, Look, Panel, Target, Variable};
 use crate::palette::{AMBER, BLUE, BLUE_PALE, GREEN, ORANGE, RED, VIOLET};
-use crate::query::{DECODE_ENGINE_SPANS, DECODE_SPANS, SIDECAR, attribute, mean, mean_attribute, quantile, select};
+use crate::query::{
+    DECODE_ENGINE_SPANS, DECODE_SPANS, SIDECAR, attribute, mean, mean_attribute, or_zero, select, total_rate,
+};
 use crate::unit::Unit;
 
 const ENGINE_TTFT: &str = "span.gen_ai.latency.time_to_first_token";
@@ -112,16 +114,15 @@ fn comparison() -> Vec<Panel> {
                 Target::Trace { query: claim },
                 Look::claim().unit(Unit::Seconds).name("Decoder vLLM TTFT (claimed)"),
             ),
-        Panel::lines("TTFT Comparison, Median (Prometheus)", Unit::Milliseconds)
+        Panel::lines("TTFT Comparison (Prometheus)", Unit::Milliseconds)
             .about(text.0, text.1, text.2)
             .look(
-                Target::range(quantile("0.5", "pd_proxy_true_ttft_milliseconds", SIDECAR), "Coordinator true TTFT")
-                    .exemplars(),
+                Target::range(mean("pd_proxy_true_ttft_milliseconds", SIDECAR), "Coordinator true TTFT").exemplars(),
                 Look::solid(BLUE).strong(),
             )
             .look(
                 Target::range(
-                    format!("1000 * {}", quantile("0.5", "vllm:time_to_first_token_seconds", DECODERS)),
+                    format!("1000 * {}", mean("vllm:time_to_first_token_seconds", DECODERS)),
                     "Decoder vLLM TTFT (claimed)",
                 ),
                 Look::claim().strong(),
@@ -284,15 +285,17 @@ fn quantiles() -> Vec<Panel> {
 
 fn failures() -> Panel {
     let rate = |metric: &str| format!("sum by (reason) (rate({}[$__rate_interval]))", select(metric, SIDECAR));
+    let all = or_zero(&total_rate("pd_proxy_prefill_retries_total", SIDECAR), "pd_proxy_requests_total", SIDECAR);
     Panel::lines("Prefill Retries and Refusals", Unit::PerSecond)
         .about(
             "Prefill attempts that had to be repeated, and targets that were refused, by reason.",
             "Zero.",
             "Retries name what the prefill instance did; refusals name a target that is not on the allow-list.",
         )
+        .look(Target::range(all, "all retries"), Look::solid(ORANGE).strong())
         .with(Target::range(rate("pd_proxy_prefill_retries_total"), "retry: {{reason}}"))
         .with(Target::range(rate("pd_proxy_denied_total"), "refused: {{reason}}"))
-        .size(24, 6)
+        .size(12, 9)
 }
 
 fn estimates() -> Vec<Panel> {

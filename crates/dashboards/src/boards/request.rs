@@ -2,7 +2,7 @@
 
 use crate::build::{Board, Look, Panel, Target, Variable};
 use crate::palette::{AMBER, BLUE, GREEN, GREY, ORANGE, RED};
-use crate::query::{GATEWAY, heat, quantile_by, rate_by, total_rate};
+use crate::query::{GATEWAY, heat, or_zero, quantile_by, rate_by, total_rate};
 use crate::unit::Unit;
 
 pub(super) fn board() -> Board {
@@ -48,10 +48,10 @@ fn rates() -> Vec<Panel> {
             "Zero, or close to it.",
             "Retries by themselves say that an instance fails; fallbacks say that none was left. Look at the instances' logs.",
         )
-        .look(Target::range(total_rate("request_retry_total", GATEWAY), "retries"), Look::solid(ORANGE).strong())
-        .look(Target::range(total_rate("request_fallback_total", GATEWAY), "fallbacks"), Look::solid(RED).strong())
+        .look(Target::range(or_zero(&total_rate("request_retry_total", GATEWAY), "request_total", GATEWAY), "retries"), Look::solid(ORANGE).strong())
+        .look(Target::range(or_zero(&total_rate("request_fallback_total", GATEWAY), "request_total", GATEWAY), "fallbacks"), Look::solid(RED).strong())
         .look(
-            Target::range(total_rate("request_fallback_retry_success_total", GATEWAY), "successes after 429"),
+            Target::range(or_zero(&total_rate("request_fallback_retry_success_total", GATEWAY), "request_total", GATEWAY), "successes after 429"),
             Look::solid(GREEN).strong(),
         )
         .size(8, 8);

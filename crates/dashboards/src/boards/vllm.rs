@@ -34,7 +34,7 @@ fn by_type(panel: Panel) -> Panel {
 
 fn latency() -> Vec<Panel> {
     let claim = |title: &str, metric: &str, shows: &str, normal: &str, otherwise: &str| {
-        Panel::quantiles(title, Unit::Seconds, metric, ENGINE).about(shows, normal, otherwise).size(8, 8)
+        Panel::quantiles(title, Unit::Seconds, metric, ENGINE).about(shows, normal, otherwise).size(8, 9)
     };
     vec![
         claim(

@@ -36,6 +36,7 @@ pub(crate) struct Panel {
     targets: Vec<(Target, Option<Look>)>,
     named: Vec<(String, Vec<Value>)>,
     pub(super) reduce: &'static str,
+    quantiles: bool,
 }
 
 impl Panel {
@@ -54,6 +55,7 @@ impl Panel {
             targets: Vec::new(),
             named: Vec::new(),
             reduce: "lastNotNull",
+            quantiles: false,
         }
     }
 
@@ -100,7 +102,7 @@ impl Panel {
 
     /// P99, P95, P90, P50 and the mean of a histogram, with exemplars on the slowest.
     pub(crate) fn quantiles(title: impl Into<String>, unit: Unit, metric: &str, filter: &str) -> Self {
-        let mut panel = Self::lines(title, unit);
+        let mut panel = Self { quantiles: true, ..Self::lines(title, unit).size(12, 9) };
         for (index, (value, name, colour)) in palette::QUANTILES.into_iter().enumerate() {
             let target = Target::range(query::quantile(value, metric, filter), name);
             let target = if index == 0 { target.exemplars() } else { target };
@@ -111,7 +113,12 @@ impl Panel {
 
     /// What it shows, what is normal, what to do when it is not.
     pub(crate) fn about(mut self, shows: &str, normal: &str, otherwise: &str) -> Self {
-        self.description = format!("{shows}\n\n**Normal:** {normal}\n\n**If not:** {otherwise}");
+        let estimate = if self.quantiles {
+            " Quantiles are estimates between the histogram's bounds; the mean is exact."
+        } else {
+            ""
+        };
+        self.description = format!("{shows}{estimate}\n\n**Normal:** {normal}\n\n**If not:** {otherwise}");
         self
     }
 

@@ -59,7 +59,7 @@ interface Raw {
 export async function run(panel: Panel, context: Context, width: number, signal: AbortSignal): Promise<Frame> {
   const asked = await Promise.all(panel.targets.map((target) => runTarget(panel, target, context, width, signal)));
   const raw = asked.flatMap((answer) => answer.raw);
-  const times = [...new Set(raw.flatMap((series) => [...series.points.keys()]))].sort((a, b) => a - b);
+  const times = grid(raw, asked[0]?.step ?? context.scrape);
   return {
     times,
     series: raw.map((series, index) => styled(panel, series, times, index)),
@@ -67,6 +67,15 @@ export async function run(panel: Panel, context: Context, width: number, signal:
     rows: asked.flatMap((answer) => answer.rows),
     step: asked[0]?.step ?? context.scrape,
   };
+}
+
+/** Every moment at which there is a value, and the steps between: where one is missing, a line has a gap. */
+function grid(raw: Raw[], step: number): number[] {
+  const there = [...new Set(raw.flatMap((series) => [...series.points.keys()]))].sort((a, b) => a - b);
+  return there.flatMap((at, index) => {
+    const next = there[index + 1];
+    return next !== undefined && next - at > step * 1.5 ? [at, at + step, next - step] : [at];
+  }).filter((at, index, all) => index === 0 || at > all[index - 1]!);
 }
 
 interface Answer {

@@ -57,7 +57,7 @@ export function aligned({ from, to }: Range, step: number): Range {
 export function zone(): string {
   const offset = new Intl.DateTimeFormat("en-US", { timeZoneName: "shortOffset" }).formatToParts(new Date());
   const name = offset.find((part) => part.type === "timeZoneName")?.value ?? "local time";
-  return name === "GMT" ? "UTC" : name.replace("GMT", "UTC");
+  return name.replace("GMT", "UTC").replace(/^UTC[+-]0$/, "UTC");
 }
 
 /** Local time of day, with what the range needs: a date beyond a day, milliseconds on demand. */

@@ -67,7 +67,7 @@ export function SpanTable({ panel, frame, route }: { panel: Panel; frame: Frame;
               })}
               <td class="left">
                 <a href={link(route, { view: "trace", id: row.traceId, chosen: {} })} onClick={(event) => event.stopPropagation()}>
-                  {row.traceId.slice(0, 8)}…
+                  …{row.traceId.slice(-8)}
                 </a>
               </td>
             </tr>

@@ -46,7 +46,7 @@ export function draw(place: HTMLElement, drawing: () => Drawing): uPlot {
     },
     scales: { x: { time: true }, ...Object.fromEntries(units.map((unit) => [unit, { range: (_: uPlot, low: number, high: number) => span(drawing(), low, high) }])) },
     axes: [
-      { stroke: ink, font: FONT, size: 24, grid: { stroke: lines, width: 1 }, ticks: { show: false }, values: (_, ticks) => times(ticks) },
+      { stroke: ink, font: FONT, size: 24, space: 80, grid: { stroke: lines, width: 1 }, ticks: { show: false }, values: (_, ticks) => times(ticks) },
       ...units.map((unit, index) => valueAxis(unit, index, ink, lines)),
     ],
     series: [{}, ...series.map((item) => line(item, theme, stack))],
@@ -177,7 +177,7 @@ function thresholds(plot: uPlot, { panel, theme }: Drawing): void {
 }
 
 /** At most so many exemplars: the slowest say most. */
-const MOST_DOTS = 40;
+const MOST_DOTS = 24;
 
 function visible(plot: uPlot, { frame, panel, range }: Drawing): { dot: Dot; x: number; y: number }[] {
   const unit = panel.fieldConfig.defaults.unit ?? "";
@@ -190,7 +190,7 @@ function visible(plot: uPlot, { frame, panel, range }: Drawing): { dot: Dot; x: 
 
 function dots(plot: uPlot, drawing: Drawing): void {
   const { ctx } = plot;
-  const size = 3.5 * devicePixelRatio;
+  const size = 3 * devicePixelRatio;
   ctx.save();
   ctx.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--panel").trim();
   ctx.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--text").trim();

@@ -38,7 +38,7 @@ export function Gauge({ panel, frame }: { panel: Panel; frame: Frame }) {
           const to = share(steps[index + 1]?.value ?? max);
           return to > from ? <path d={arc(from, to, 90)} stroke={colour(step.color, theme)} class="gauge-steps" /> : null;
         })}
-        <text x="100" y="104" class="gauge-text" fill={hue}>{shown.text}</text>
+        <text x="100" y="104" class="gauge-text" style={{ fill: hue }}>{shown.text}</text>
         <text x="100" y="126" class="gauge-unit">{shown.unit}</text>
         <text x="36" y="154" class="gauge-end">{text(min, unit)}</text>
         <text x="164" y="154" class="gauge-end">{text(max, unit)}</text>

@@ -2,12 +2,15 @@
 
 import { colour } from "../model/theme";
 import { clock } from "../model/time";
-import { text, three } from "../model/units";
+import { text } from "../model/units";
 import { type Route, link } from "../shell/route";
 import { useTheme } from "../shell/theme";
 import { type Anatomy, type Claim, type Part, addsUp, ticks } from "./anatomy";
 
 const ns = (nanos: number | undefined) => text(nanos, "ns");
+
+/** A share in per cent; what is too small to matter says so. */
+const percent = (part: number, whole: number) => (part > 0 && part / whole < 0.001 ? "< 0.1 %" : `${((part / whole) * 100).toFixed(1)} %`);
 
 export function Body({ anatomy, id, route }: { anatomy: Anatomy; id: string; route: Route }) {
   return (
@@ -96,7 +99,7 @@ function Scale({ whole }: { whole: number }) {
   return (
     <div class="lane scale" aria-hidden="true">
       <span />
-      <div class="lane-track">{[0, 0.25, 0.5, 0.75, 1].map((share) => <i style={{ left: `${share * 100}%` }}>{ns(whole * share)}</i>)}</div>
+      <div class="lane-track">{[0, 0.25, 0.5, 0.75, 1].map((share) => <i style={{ left: `${share * 100}%` }}>{share === 0 ? "0" : ns(whole * share)}</i>)}</div>
     </div>
   );
 }
@@ -139,28 +142,28 @@ function Parts({ anatomy }: { anatomy: Anatomy }) {
   const { parts, ttft } = anatomy;
   return (
     <div class="card">
-      <h2>Parts of the time to first token</h2>
-      <table class="data tight">
+      <h2>Parts of the time to first token <span class="dim">add up to it, to the nanosecond</span></h2>
+      <div class="table-scroll"><table class="data tight">
         <thead><tr><th class="left">Part</th><th>Time</th><th>Share</th><th>Until</th></tr></thead>
         <tbody>
           {parts.map((part) => (
             <tr>
               <td class="left"><i class="dot" style={{ background: colour(part.colour, theme) }} />{part.name}</td>
               <td data-part={part.key} data-nanos={part.nanos}>{ns(part.nanos)}</td>
-              <td class="dim">{three((part.nanos / ttft) * 100)} %</td>
+              <td class="dim">{percent(part.nanos, ttft)}</td>
               <td class="dim">{ns(part.offset + part.nanos)}</td>
             </tr>
           ))}
         </tbody>
         <tfoot>
           <tr data-adds-up={addsUp(anatomy)}>
-            <td class="left">{addsUp(anatomy) ? "Sum = TTFT, to the nanosecond" : "The parts do not add up to the TTFT"}</td>
+            <td class="left">{addsUp(anatomy) ? "Sum: the TTFT" : "Sum: not the TTFT"}</td>
             <td>{ns(parts.reduce((sum, { nanos }) => sum + nanos, 0))}</td>
-            <td class="dim">100 %</td>
+            <td class="dim">{percent(ttft, ttft)}</td>
             <td />
           </tr>
         </tfoot>
-      </table>
+      </table></div>
     </div>
   );
 }
@@ -173,19 +176,19 @@ function Claims({ anatomy }: { anatomy: Anatomy }) {
       {claims.length === 0 ? (
         <p class="dim">No engine sent its own span of this request.</p>
       ) : (
-        <table class="data tight">
+        <div class="table-scroll"><table class="data tight">
           <thead><tr><th class="left">Engine</th><th>TTFT claimed</th><th>of the client’s</th><th>In its queue</th></tr></thead>
           <tbody>
             {claims.map((claim) => (
               <tr>
                 <td class="left" title={claim.who}>{claim.role} <span class="dim">{claim.who}</span></td>
                 <td class="bad">{ns(claim.ttft)}</td>
-                <td>{three((claim.ttft / ttft) * 100)} %</td>
+                <td>{percent(claim.ttft, ttft)}</td>
                 <td class="dim">{ns(claim.queue)}</td>
               </tr>
             ))}
           </tbody>
-        </table>
+        </table></div>
       )}
     </div>
   );
@@ -198,9 +201,9 @@ function Placement({ anatomy }: { anatomy: Anatomy }) {
       {anatomy.placement.length === 0 ? (
         <p class="dim">No span says where this request was placed.</p>
       ) : (
-        <table class="data tight">
+        <div class="table-scroll"><table class="data tight">
           <tbody>{anatomy.placement.map(([name, value]) => <tr><td class="left dim">{name}</td><td class="left">{value}</td></tr>)}</tbody>
-        </table>
+        </table></div>
       )}
     </div>
   );

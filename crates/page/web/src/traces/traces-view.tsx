@@ -93,7 +93,7 @@ function Rows({ found, route }: { found: Found[]; route: Route }) {
               <td class="left dim">{row.service}: {row.root}</td>
               <td>{text(row.durationMs, "ms")}</td>
               <td class="left wide"><span class="bar" style={{ width: `${(row.durationMs / longest) * 100}%` }} /></td>
-              <td class="left"><a href={link(route, { view: "trace", id: row.traceId })} onClick={(event) => event.stopPropagation()}>{row.traceId.slice(0, 8)}…</a></td>
+              <td class="left"><a href={link(route, { view: "trace", id: row.traceId })} onClick={(event) => event.stopPropagation()}>…{row.traceId.slice(-8)}</a></td>
             </tr>
           ))}
         </tbody>
