@@ -22,7 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sidecar", &["coordinator", "openai", "pd", "proxy", "telemetry"]),
     ("scheduler", &["cluster", "proxy", "telemetry"]),
     ("gateway", &["cluster", "coordinator", "openai", "pd", "proxy", "telemetry"]),
-    ("observatory", &["proxy", "telemetry"]),
+    ("observatory", &["page", "proxy", "telemetry"]),
     ("audit", &["openai", "telemetry"]),
     ("bench", &[]),
     ("dashboards", &[]),

@@ -8,6 +8,7 @@
 //! | from a path to its handler | `server` |
 //! | samples: the store that keeps them | [`metrics`] |
 //! | the HTTP APIs | [`api`] |
+//! | the page, and the stores of others that it can be pointed at | `page`, `elsewhere` |
 //! | flags, and what they become | [`config`] |
 //!
 //! Deliberately absent: knowledge of any particular metric, span or attribute. What is shown of them is said by dashboards.
@@ -16,11 +17,14 @@
 
 pub mod api;
 pub mod config;
+mod elsewhere;
 pub mod metrics;
+mod page;
 mod running;
 mod server;
 mod state;
 
 pub use config::{Args, Config, Fault};
+pub use elsewhere::Backend;
 pub use running::{Running, StartError, start};
 pub use state::State;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use proxy::Body;
 use serde_json::json;
 
 use crate::api::prometheus;
+use crate::page;
 use crate::state::State;
 
 /// Answers one request.
@@ -17,8 +18,16 @@ pub(crate) async fn handle(state: Arc<State>, request: Request<Incoming>) -> Res
     if path == "/healthz" {
         return json(StatusCode::OK, json!({"status": "ok"}).to_string());
     }
+    if request.method() == Method::GET
+        && let Some(file) = page::answer(&state, path)
+    {
+        return file;
+    }
     if !allowed(&state, request.headers()) {
         return unauthorized();
+    }
+    if let Some(backend) = state.elsewhere.backend(path) {
+        return state.elsewhere.ask(backend, request).await;
     }
     match path {
         "/metrics" => metrics(&state, request.headers()),

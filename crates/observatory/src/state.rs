@@ -7,6 +7,7 @@ use telemetry::Telemetry;
 use telemetry::clock;
 
 use crate::config::{Config, Secret};
+use crate::elsewhere::Elsewhere;
 use crate::metrics::store::Store;
 
 /// The shared parts.
@@ -18,11 +19,21 @@ pub struct State {
     /// Stops everything.
     pub drain: Drain,
     pub(crate) token: Option<Secret>,
+    pub(crate) elsewhere: Elsewhere,
+    /// When this observatory began to take data in: Unix milliseconds.
+    pub(crate) started: i64,
 }
 
 impl State {
     pub(crate) fn new(config: &Config, process: Arc<Telemetry>, drain: Drain) -> Self {
-        Self { metrics: Arc::new(Store::new(config.limits)), process, drain, token: config.token.clone() }
+        Self {
+            metrics: Arc::new(Store::new(config.limits)),
+            process,
+            drain,
+            token: config.token.clone(),
+            elsewhere: Elsewhere::new(config.prometheus.clone(), config.tempo.clone()),
+            started: unix_millis(),
+        }
     }
 }
 

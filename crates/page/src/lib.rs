@@ -13,7 +13,9 @@ use rust_embed::RustEmbed;
 struct Bundle;
 
 /// Whether the build had what it takes to bundle the page; where not, [`asset`] has a page that says what was missing.
-pub const IS_BUILT: bool = !cfg!(page_is_missing);
+pub const fn is_built() -> bool {
+    !cfg!(page_is_missing)
+}
 
 /// A file of the page.
 #[derive(Clone, Debug, PartialEq, Eq)]

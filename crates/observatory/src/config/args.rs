@@ -22,6 +22,12 @@ pub struct Args {
     /// Series at once; further label sets are refused and counted
     #[arg(long, env = "CANDOR_OBSERVATORY_MAX_SERIES", value_name = "COUNT", default_value_t = 200_000)]
     pub max_series: usize,
+    /// Prometheus to ask instead of storing samples, such as http://prometheus:9090
+    #[arg(long, env = "CANDOR_OBSERVATORY_PROMETHEUS_URL", value_name = "URL")]
+    pub prometheus_url: Option<String>,
+    /// Tempo to ask instead of storing spans, such as http://tempo:3200
+    #[arg(long, env = "CANDOR_OBSERVATORY_TEMPO_URL", value_name = "URL")]
+    pub tempo_url: Option<String>,
     /// How long requests in flight may take to finish after SIGTERM
     #[arg(long, env = "CANDOR_OBSERVATORY_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s",
           value_parser = humantime::parse_duration)]

@@ -7,6 +7,7 @@ pub use args::Args;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::elsewhere::Backend;
 use crate::metrics::store::Limits;
 
 /// A validated configuration.
@@ -18,6 +19,10 @@ pub struct Config {
     pub token: Option<Secret>,
     /// What the store of samples may hold.
     pub limits: Limits,
+    /// A Prometheus that answers instead of the store of samples.
+    pub prometheus: Option<Backend>,
+    /// A Tempo that answers instead of the store of spans.
+    pub tempo: Option<Backend>,
     /// How long requests in flight may take to finish.
     pub drain_timeout: Duration,
 }
@@ -49,6 +54,14 @@ pub enum Fault {
     /// The token cannot be sent.
     #[error("--token holds a character that cannot stand in a header")]
     Token,
+    /// Not the URL of a server.
+    #[error("--{flag}: {fault}")]
+    Url {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong with it.
+        fault: String,
+    },
     /// A number outside its range.
     #[error("--{flag} must be {expected}")]
     Range {
@@ -82,6 +95,15 @@ impl Args {
         if self.max_series == 0 {
             faults.push(Fault::Range { flag: "max-series", expected: "1 or more" });
         }
+        let mut backend = |flag, url: Option<String>| {
+            let read = url.filter(|url| !url.is_empty()).map(|url| Backend::parse(&url)).transpose();
+            read.unwrap_or_else(|fault| {
+                faults.push(Fault::Url { flag, fault });
+                None
+            })
+        };
+        let prometheus = backend("prometheus-url", self.prometheus_url);
+        let tempo = backend("tempo-url", self.tempo_url);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -89,6 +111,8 @@ impl Args {
             listen: self.listen,
             token: token.map(Secret),
             limits: Limits { retention: self.retention, max_bytes: self.max_bytes, max_series: self.max_series },
+            prometheus,
+            tempo,
             drain_timeout: self.drain_timeout,
         })
     }

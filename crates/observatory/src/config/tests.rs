@@ -29,3 +29,13 @@ fn all_faults_are_listed_at_once() {
     let args = parse(&["--token=a\u{7f}", "--retention=1s", "--max-bytes=1", "--max-series=0"]);
     assert_eq!(args.validate().unwrap_err().len(), 4);
 }
+
+#[test]
+fn urls_of_other_stores_are_checked() {
+    for wrong in ["prometheus:9090", "ftp://a", "http://a/?b=c", "http://"] {
+        let faults = parse(&["--prometheus-url", wrong]).validate().unwrap_err();
+        assert!(matches!(faults.as_slice(), [Fault::Url { flag: "prometheus-url", .. }]), "{wrong}: {faults:?}");
+    }
+    let config = parse(&["--tempo-url", "http://monitoring/tempo/"]).validate().unwrap();
+    assert!(config.tempo.is_some() && config.prometheus.is_none());
+}

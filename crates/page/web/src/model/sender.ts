@@ -23,7 +23,7 @@ export function metrics(expr: string): string[] {
 
 /** The spans that a TraceQL query selects: their name and their service. */
 export function spans(query: string): { name: string; service: string } {
-  const name = /\bname\s*=~?\s*"([^"]+)"/.exec(query)?.[1] ?? "any";
+  const name = /(?<![.\w])name\s*=~?\s*"([^"]+)"/.exec(query)?.[1] ?? "any";
   const service = /resource\.service\.name\s*=~?\s*"([^"]+)"/.exec(query)?.[1] ?? "any service";
   return { name, service };
 }

@@ -1,5 +1,7 @@
 // Asking an API of this machine, with errors that a person can act on.
 
+import { refused, token } from "./token";
+
 /** An answer that is not one. */
 export class QueryError extends Error {}
 
@@ -26,8 +28,11 @@ export async function get<T>(path: string, parameters: Parameters, signal?: Abor
   await turn();
   try {
     signal?.throwIfAborted();
-    const response = await fetch(`${path}?${query(parameters)}`, { signal: signal ?? null, headers: { accept: "application/json" } });
+    const shown = token();
+    const headers = { accept: "application/json", ...(shown === null ? {} : { authorization: `Bearer ${shown}` }) };
+    const response = await fetch(`${path}?${query(parameters)}`, { signal: signal ?? null, headers });
     const body = await response.text();
+    if (response.status === 401) refused();
     if (!response.ok) throw new QueryError(reason(body) || `${path} answered ${response.status}`);
     return JSON.parse(body) as T;
   } catch (error) {

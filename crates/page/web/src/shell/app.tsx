@@ -10,6 +10,7 @@ import { Board } from "./board";
 import { Help, useKeys } from "./keys";
 import { Nav } from "./nav";
 import { useRoute } from "./route";
+import { TokenForm } from "./token-form";
 import { ThemeContext, useThemeChoice } from "./theme";
 
 export function App() {
@@ -25,6 +26,7 @@ export function App() {
     <ThemeContext.Provider value={theme}>
       <Nav route={route} theme={theme} toggle={toggle} help={() => setHelp(true)} />
       <main>
+        <TokenForm />
         {config === undefined ? null : route.view === "traces" ? (
           <TracesView route={route} config={config} />
         ) : route.view === "trace" ? (
