@@ -39,6 +39,8 @@ enum Command {
     Demo(fleet::demo::Args),
     /// The front door: OpenAI's API over many engines
     Gateway(gateway::Args),
+    /// Where each request goes; takes the place of Llumnix's scheduler
+    Scheduler(scheduler::Args),
     /// The P/D coordinator in front of a decode engine; takes the place of llm-d's sidecar
     Sidecar(sidecar::Args),
     /// A simulated vLLM or SGLang instance
@@ -71,6 +73,7 @@ impl Cli {
         let logging = Logging { filter: self.log_level, format: self.log_format.into() };
         match self.command {
             Command::Gateway(args) => component::gateway(args, &logging),
+            Command::Scheduler(args) => component::scheduler(args, &logging),
             Command::Sidecar(args) => component::sidecar(args, &logging),
             Command::Engine(args) => component::engine(args, &logging),
             Command::Observatory(args) => component::observatory(args, &logging),

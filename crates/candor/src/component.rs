@@ -47,6 +47,20 @@ pub(crate) fn gateway(args: gateway::Args, logging: &Logging) -> Result<ExitCode
     })
 }
 
+/// `candor scheduler`.
+pub(crate) fn scheduler(args: scheduler::Args, logging: &Logging) -> Result<ExitCode> {
+    logging.start("info")?;
+    let config = match args.validate() {
+        Ok(config) => config,
+        Err(faults) => return Ok(refuse(&faults)),
+    };
+    serve("candor-scheduler", async |telemetry| {
+        let running = scheduler::start(config, telemetry).await?;
+        stopped().await?;
+        Ok(running.shutdown().await)
+    })
+}
+
 /// `candor sidecar`.
 pub(crate) fn sidecar(args: sidecar::Args, logging: &Logging) -> Result<ExitCode> {
     logging.start("info")?;

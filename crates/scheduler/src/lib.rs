@@ -1,16 +1,34 @@
 //! The scheduler: where each request goes.
 //!
+//! A gateway asks `POST /schedule` and is told an instance, or a prefill and a decode instance. What that rests on:
+//!
 //! - [`view`]: the cluster as a decision sees it, an immutable snapshot made from the instances' records;
 //! - [`account`]: what is in flight to an instance and not in its status yet (full mode);
 //! - [`lrs`]: what gateways report of instances that say nothing of themselves (lite mode);
 //! - [`policy`]: metrics → filters → selector over a snapshot, put together by a file.
 //!
-//! All of it is a function of what it is given, the time included; nothing here knows a socket or reads a clock.
+//! All of these are functions of what they are given, the time included; they know no socket and read no clock. Around them:
+//! `refresh` keeps the snapshot true, `service` and its handlers speak upstream's HTTP and WebSocket API, `election` decides
+//! which of several replicas places requests. A decision takes the current snapshot and waits for nobody.
 
 pub mod account;
+mod answer;
+pub mod config;
+mod election;
+mod gateways;
+mod keepalive;
 pub mod lrs;
 pub mod policy;
+mod refresh;
+mod run;
+mod schedule;
+mod scrape;
+mod service;
+mod state;
 pub mod view;
+
+pub use config::{Args, Config, Fault, Source};
+pub use run::{Running, StartError, start};
 
 #[cfg(test)]
 mod testing;

@@ -46,10 +46,8 @@ pub(crate) fn status(id: &str, update_id: i32) -> InstanceStatus {
 /// A roster of these, each with its status.
 pub(crate) fn roster(of: &[(InstanceMetadata, InstanceStatus)]) -> Roster {
     let mut roster = Roster::default();
-    roster.metadata(of.iter().map(|(metadata, _)| metadata.clone()));
-    for (_, status) in of {
-        roster.status(status, at(0));
-    }
+    roster.metadata(of.iter().map(|(metadata, _)| metadata), at(0));
+    roster.statuses(of.iter().map(|(_, status)| status), at(0));
     roster
 }
 

@@ -131,3 +131,58 @@ pub(crate) mod engine {
     pub(crate) const TEMPERATURE: &str = "gen_ai.request.temperature";
     pub(crate) const TOP_P: &str = "gen_ai.request.top_p";
 }
+
+/// `candor.scheduler.*`.
+pub(crate) mod scheduler {
+    use super::LatencyKeys;
+
+    pub(crate) const SCOPE: &str = "candor/scheduler";
+    pub(crate) const SCHEDULE: &str = "scheduler.schedule";
+    pub(crate) const GATEWAY: &str = "candor.scheduler.gateway";
+    pub(crate) const POLICY: &str = "candor.scheduler.policy";
+    pub(crate) const MODE: &str = "candor.scheduler.mode";
+    pub(crate) const SCHEDULING_MODE: &str = "candor.scheduler.scheduling_mode";
+    pub(crate) const STAGE: &str = "candor.scheduler.scheduling_stage";
+    pub(crate) const PROMPT_TOKENS: &str = "candor.scheduler.prompt_tokens";
+    pub(crate) const EXCLUDED: &str = "candor.scheduler.excluded_instances";
+    pub(crate) const INSTANCES: &str = "candor.scheduler.instances";
+    pub(crate) const ERROR_TYPE: &str = "candor.scheduler.error_type";
+    pub(crate) const DECISION: LatencyKeys = latency!("candor.scheduler.", "decision");
+
+    /// Keys of one choice.
+    pub(crate) struct ChoiceKeys {
+        pub(crate) instance: &'static str,
+        pub(crate) candidates: &'static str,
+        pub(crate) fallback: &'static str,
+        pub(crate) requests: &'static str,
+        pub(crate) tokens: &'static str,
+        pub(crate) kv_usage: &'static str,
+        pub(crate) batch: &'static str,
+        pub(crate) prefills: &'static str,
+        pub(crate) decodes: &'static str,
+        pub(crate) inflight: &'static str,
+        pub(crate) age: &'static str,
+    }
+
+    macro_rules! choice {
+        ($infer_type:literal) => {
+            ChoiceKeys {
+                instance: concat!("candor.scheduler.", $infer_type, ".instance"),
+                candidates: concat!("candor.scheduler.", $infer_type, ".candidates"),
+                fallback: concat!("candor.scheduler.", $infer_type, ".fallback"),
+                requests: concat!("candor.scheduler.", $infer_type, ".requests"),
+                tokens: concat!("candor.scheduler.", $infer_type, ".tokens"),
+                kv_usage: concat!("candor.scheduler.", $infer_type, ".kv_cache_usage_ratio_projected"),
+                batch: concat!("candor.scheduler.", $infer_type, ".decode_batch_size"),
+                prefills: concat!("candor.scheduler.", $infer_type, ".all_prefills_tokens_num"),
+                decodes: concat!("candor.scheduler.", $infer_type, ".all_decodes_tokens_num"),
+                inflight: concat!("candor.scheduler.", $infer_type, ".inflight_requests"),
+                age: concat!("candor.scheduler.", $infer_type, ".status_age_ms"),
+            }
+        };
+    }
+
+    pub(crate) static NEUTRAL: ChoiceKeys = choice!("neutral");
+    pub(crate) static PREFILL: ChoiceKeys = choice!("prefill");
+    pub(crate) static DECODE: ChoiceKeys = choice!("decode");
+}

@@ -3,7 +3,7 @@
 //! Components report *events* (what happened, and when on [`clock`]); this crate turns an event into metrics, spans and a
 //! log line, so the three cannot disagree. It is the only crate that names a metric, a span or an attribute.
 //!
-//! - [`coordinator`], [`gateway`] and [`engine`] are the recorders: one call per event.
+//! - [`coordinator`], [`gateway`], [`scheduler`] and [`engine`] are the recorders: one call per event.
 //! - [`timeline`] holds the definitions of every latency, as pure functions of points in time.
 //! - [`catalogue`] declares every metric; [`metrics`] counts them; [`exposition`] reads a scrape back.
 //! - [`trace`], [`span`] and [`otlp`] make traces and take them where they belong.
@@ -26,6 +26,7 @@ pub mod otlp;
 mod outcome;
 mod process;
 mod sampling;
+pub mod scheduler;
 pub mod server_timing;
 pub mod span;
 mod telemetry;

@@ -88,7 +88,7 @@ where
         let connection = Obeying::new(shared.h2.serve_connection(TokioIo::new(wire), adapter), vitals);
         Box::pin(connection).await
     } else {
-        Obeying::new(shared.h1.serve_connection(TokioIo::new(wire), adapter), vitals).await
+        Obeying::new(shared.h1.serve_connection(TokioIo::new(wire), adapter).with_upgrades(), vitals).await
     };
     if let Err(error) = outcome {
         tracing::debug!(%peer, %error, "connection ended");
@@ -131,11 +131,11 @@ trait Graceful: Future<Output = hyper::Result<()>> {
     fn drain(self: Pin<&mut Self>);
 }
 
-impl<I, S, B> Graceful for http1::Connection<I, S>
+impl<I, S, B> Graceful for http1::UpgradeableConnection<I, S>
 where
     S: HttpService<Incoming, ResBody = B>,
     S::Error: Into<BoxError>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     B: http_body::Body + 'static,
     B::Error: Into<BoxError>,
 {

@@ -15,6 +15,8 @@ use cluster::api::{ReportEvent, ReportKind};
 use parking_lot::Mutex;
 use telemetry::clock::Moment;
 
+use crate::view::Instance;
+
 pub(crate) use tally::MOST_TOKENS;
 pub use tally::{Sums, Tally};
 
@@ -34,8 +36,7 @@ pub struct Lrs {
 /// A request on one instance.
 #[derive(Debug)]
 struct Placed {
-    instance: Arc<str>,
-    tally: Arc<Tally>,
+    instance: Instance,
     gateway: Arc<str>,
     tokens: u64,
     running: bool,
@@ -60,11 +61,10 @@ impl Default for Lrs {
 
 impl Lrs {
     /// A request was placed. One that is on the instance already is placed anew: it counts once.
-    pub fn place(&self, id: &str, instance: &Arc<str>, tally: &Arc<Tally>, gateway: &Arc<str>, at: (u64, Moment)) {
-        let (tokens, now) = (at.0.min(MOST_TOKENS), at.1);
+    pub fn place(&self, id: &str, instance: &Instance, gateway: &Arc<str>, tokens: u64, now: Moment) {
+        let tokens = tokens.min(MOST_TOKENS);
         let placed = Placed {
-            instance: Arc::clone(instance),
-            tally: Arc::clone(tally),
+            instance: instance.clone(),
             gateway: Arc::clone(gateway),
             tokens,
             running: false,
@@ -73,8 +73,8 @@ impl Lrs {
         };
         let mut shard = self.shard(id).lock();
         let on = shard.entry(id.into()).or_default();
-        on.retain(|known| known.instance != *instance || known.leave());
-        tally.enter(tokens);
+        on.retain(|known| known.instance.id != instance.id || known.leave());
+        instance.seat.tally.enter(tokens);
         on.push(placed);
     }
 
@@ -82,7 +82,9 @@ impl Lrs {
     pub fn report(&self, event: &ReportEvent, now: Moment) -> Heard {
         let mut shard = self.shard(&event.id).lock();
         let known = shard.get_mut(event.id.as_str()).and_then(|on| {
-            on.iter_mut().find(|known| *known.instance == *event.instance_id && *known.gateway == *event.gateway_id)
+            let is_it =
+                |known: &Placed| known.instance.is_called(&event.instance_id) && *known.gateway == *event.gateway_id;
+            on.iter_mut().find(|known| is_it(known))
         });
         let Some(known) = known else {
             return Heard::Unknown;
@@ -90,19 +92,19 @@ impl Lrs {
         known.heard = now;
         let tokens = event.num_tokens.min(MOST_TOKENS);
         if tokens > known.tokens {
-            known.tally.grow(known.running, tokens - known.tokens);
+            known.instance.seat.tally.grow(known.running, tokens - known.tokens);
             known.tokens = tokens;
         }
         if event.kind == ReportKind::PrefillDone && !known.running {
             known.running = true;
-            known.tally.start(known.tokens, now - known.placed);
+            known.instance.seat.tally.start(known.tokens, now - known.placed);
         }
         Heard::Taken
     }
 
     /// Takes a request off one instance; says whether it was there.
     pub fn release(&self, id: &str, instance: &str) -> bool {
-        self.take_from(self.shard(id), Some(id), |known| *known.instance == *instance) > 0
+        self.take_from(self.shard(id), Some(id), |known| known.instance.is_called(instance)) > 0
     }
 
     /// A gateway is lost. Says how many requests went with it.
@@ -112,7 +114,7 @@ impl Lrs {
 
     /// An instance is gone, or has begun anew. Says how many requests went with it.
     pub fn lose_instance(&self, instance: &str) -> usize {
-        self.take(|known| *known.instance == *instance)
+        self.take(|known| *known.instance.id == *instance)
     }
 
     /// Takes out what nothing was heard of for longer than `patience`. Says how many requests there were.
@@ -170,7 +172,7 @@ impl Lrs {
 impl Placed {
     /// Takes the request off the instance's sums. `false`, so that it reads as "does not stay".
     fn leave(&self) -> bool {
-        self.tally.leave(self.running, self.tokens);
+        self.instance.seat.tally.leave(self.running, self.tokens);
         false
     }
 }

@@ -1,23 +1,29 @@
-use cluster::api::InferType;
+use cluster::api::{Endpoint, InferType, LlmInstance};
 use proptest::prelude::*;
 
 use super::*;
 use crate::testing::at;
+use crate::view::Roster;
 
 struct World {
     lrs: Lrs,
-    instances: Vec<(Arc<str>, Arc<Tally>)>,
+    instances: Vec<Instance>,
 }
 
 impl World {
     fn new() -> Self {
-        let instances = ["a:1", "b:1", "c:1"].map(|id| (Arc::from(id), Arc::default()));
-        Self { lrs: Lrs::default(), instances: instances.into() }
+        let instances = ["a", "b", "c"].map(|host| LlmInstance {
+            id: format!("{host}_dp0"),
+            endpoint: Endpoint { host: host.to_owned(), port: 1 },
+            ..LlmInstance::default()
+        });
+        let mut roster = Roster::default();
+        roster.discovered(instances, at(0));
+        Self { lrs: Lrs::default(), instances: roster.view().instances }
     }
 
     fn place(&self, id: &str, on: usize, gateway: &str, tokens: u64) {
-        let (instance, tally) = &self.instances[on];
-        self.lrs.place(id, instance, tally, &gateway.into(), (tokens, at(0)));
+        self.lrs.place(id, &self.instances[on], &gateway.into(), tokens, at(0));
     }
 
     fn report(&self, kind: ReportKind, id: &str, on: usize, gateway: &str, num_tokens: u64) -> Heard {
@@ -26,7 +32,7 @@ impl World {
             id: id.to_owned(),
             model: String::new(),
             infer_type: InferType::Neutral,
-            instance_id: self.instances[on].0.to_string(),
+            instance_id: self.instances[on].id.to_string(),
             gateway_id: gateway.to_owned(),
             num_tokens,
         };
@@ -34,7 +40,7 @@ impl World {
     }
 
     fn sums(&self, on: usize) -> (i64, i64, i64, i64) {
-        let sums = self.instances[on].1.exact();
+        let sums = self.instances[on].seat.tally.exact();
         (sums.waiting_requests, sums.waiting_tokens, sums.running_requests, sums.running_tokens)
     }
 }
@@ -50,10 +56,18 @@ fn a_request_waits_then_runs_then_is_gone() {
     assert_eq!(world.report(ReportKind::PrefillDone, "r", 0, "g", 0), Heard::Taken, "told twice, true once");
     assert_eq!(world.report(ReportKind::StateUpdate, "r", 0, "g", 50), Heard::Taken, "tokens only grow");
     assert_eq!(world.sums(0), (0, 0, 1, 120));
-    assert!((world.instances[0].1.exact().prefill_ms - 2000.0).abs() < 1e-9);
+    assert!((world.instances[0].seat.tally.exact().prefill_ms - 2000.0).abs() < 1e-9);
     assert!(world.lrs.release("r", "a:1") && !world.lrs.release("r", "a:1"));
     assert_eq!(world.sums(0), (0, 0, 0, 0));
     assert!(world.lrs.is_empty());
+}
+
+#[test]
+fn an_instance_has_more_than_one_name() {
+    let world = World::new();
+    world.place("r", 1, "g", 1);
+    assert!(!world.lrs.release("r", "a_dp0") && world.lrs.release("r", "b_dp0"));
+    assert_eq!(world.sums(1), (0, 0, 0, 0));
 }
 
 #[test]
@@ -130,20 +144,20 @@ proptest! {
                 Step::Report(kind, id, on, gateway, tokens) => {
                     world.report(kind, &id.to_string(), on, &gateway.to_string(), tokens);
                 }
-                Step::Release(id, on) => { world.lrs.release(&id.to_string(), &world.instances[on].0); }
+                Step::Release(id, on) => { world.lrs.release(&id.to_string(), &world.instances[on].id); }
                 Step::LoseGateway(gateway) => { world.lrs.lose_gateway(&gateway.to_string()); }
-                Step::LoseInstance(on) => { world.lrs.lose_instance(&world.instances[on].0); }
+                Step::LoseInstance(on) => { world.lrs.lose_instance(&world.instances[on].id); }
             }
-            for (id, tally) in &world.instances {
+            for instance in &world.instances {
                 let mut requests = [0, 0];
                 let mut tokens = [0, 0];
                 for shard in &world.lrs.shards {
-                    for placed in shard.lock().values().flatten().filter(|placed| placed.instance == *id) {
+                    for placed in shard.lock().values().flatten().filter(|placed| placed.instance.id == instance.id) {
                         requests[usize::from(placed.running)] += 1;
                         tokens[usize::from(placed.running)] += placed.tokens as i64;
                     }
                 }
-                let sums = tally.exact();
+                let sums = instance.seat.tally.exact();
                 prop_assert_eq!([sums.waiting_requests, sums.running_requests], requests);
                 prop_assert_eq!([sums.waiting_tokens, sums.running_tokens], tokens);
             }

@@ -1,5 +1,6 @@
 //! From records to snapshots.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,11 +19,19 @@ const USUAL_BATCH: u64 = 65_536;
 #[derive(Debug, Default)]
 pub struct Roster {
     known: BTreeMap<Arc<str>, Known>,
+    /// The store did not answer since metadata, or status, was read: what is missing in its next answer may have been lost
+    /// rather than removed.
+    lost: [bool; 2],
+    /// Counts readings of status.
+    reading: u64,
 }
+
+/// How long an instance that a store has lost is kept: as long as its record would have lain there.
+const KEPT: Duration = cluster::cms::EXPIRY;
 
 /// An instance as the refresher knows it.
 #[derive(Debug)]
-pub struct Known {
+struct Known {
     infer_type: InferType,
     model: Arc<str>,
     node: Option<Box<str>>,
@@ -34,6 +43,10 @@ pub struct Known {
     answer: Arc<LlmInstance>,
     seat: Arc<Seat>,
     status: Option<Status>,
+    /// Its metadata, and its status, are not in the store, and nobody saw them being removed.
+    missing: [bool; 2],
+    /// The reading that last had its status.
+    read: u64,
 }
 
 #[derive(Debug)]
@@ -47,7 +60,7 @@ struct Status {
 
 /// What became of a status that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub(super) enum Taken {
     /// It says something new.
     New,
     /// It says the same, or only that the instance is still there.
@@ -61,11 +74,23 @@ pub enum Taken {
 }
 
 impl Roster {
-    /// Takes in who there is; whoever is not listed is gone. Returns the ids of instances that are gone or have begun anew.
-    pub fn metadata(&mut self, records: impl IntoIterator<Item = InstanceMetadata>) -> Vec<Arc<str>> {
+    /// The store does not answer.
+    pub fn lose(&mut self) {
+        self.lost = [true; 2];
+    }
+
+    /// Takes in who there is; whoever is not listed is gone, unless the store may have lost it. Returns the ids of instances
+    /// that are gone or have begun anew.
+    pub fn metadata<R: Borrow<InstanceMetadata>>(
+        &mut self,
+        records: impl IntoIterator<Item = R>,
+        now: Moment,
+    ) -> Vec<Arc<str>> {
+        let lost = std::mem::take(&mut self.lost[0]);
         let mut before = std::mem::take(&mut self.known);
         let mut ended = Vec::new();
         for record in records {
+            let record = record.borrow();
             let Ok(infer_type) = record.instance_type.parse::<InferType>() else {
                 tracing::warn!(
                     instance = record.instance_id,
@@ -80,18 +105,40 @@ impl Roster {
                 continue;
             }
             let epoch = record.utc_create.to_bits();
-            let mut known = Known::of(&record, infer_type);
+            let mut known = Known::of(record, infer_type);
             if let Some(same) = before.remove(&id) {
                 if same.epoch == epoch {
-                    (known.seat, known.status) = (same.seat, same.status);
+                    (known.seat, known.status, known.missing[1]) = (same.seat, same.status, same.missing[1]);
                 } else {
                     ended.push(Arc::clone(&id));
                 }
             }
             self.known.insert(id, known);
         }
-        ended.extend(before.into_keys());
+        for (id, mut known) in before {
+            known.missing[0] |= lost;
+            if known.missing[0] && known.is_recent(now) {
+                self.known.insert(id, known);
+            } else {
+                ended.push(id);
+            }
+        }
+        self.tell_apart();
         ended
+    }
+
+    /// The id that gateways are told is upstream's, made of address and rank. Engines that share an address share it too, and
+    /// are then told apart by the ids that they have in the CMS.
+    fn tell_apart(&mut self) {
+        let mut of_id: HashMap<String, usize> = HashMap::new();
+        for known in self.known.values() {
+            *of_id.entry(known.answer.id.clone()).or_default() += 1;
+        }
+        for (id, known) in &mut self.known {
+            if of_id.get(&known.answer.id).is_some_and(|&shared| shared > 1) {
+                Arc::make_mut(&mut known.answer).id = id.to_string();
+            }
+        }
     }
 
     /// Takes in who there is by discovery: instances without any status. As [`Roster::metadata`] otherwise.
@@ -117,19 +164,31 @@ impl Roster {
         ended
     }
 
-    /// Takes in one status, and settles the account with it.
-    pub fn status(&mut self, record: &InstanceStatus, now: Moment) -> Taken {
+    /// Takes in how everybody is, and settles the accounts with it. Whoever is not listed has no status, unless the store may
+    /// have lost it. Says whether an engine has restarted under its old id.
+    pub fn statuses<R: Borrow<InstanceStatus>>(&mut self, records: impl IntoIterator<Item = R>, now: Moment) -> bool {
+        let lost = std::mem::take(&mut self.lost[1]);
+        self.reading += 1;
+        let mut restarted = false;
+        for record in records {
+            restarted |= self.status(record.borrow(), now) == Taken::Restarted;
+        }
+        for known in self.known.values_mut() {
+            let is_there = known.read == self.reading;
+            known.missing[1] = !is_there && (known.missing[1] || lost);
+            if !is_there && !(known.missing[1] && known.is_recent(now)) {
+                known.status = None;
+            }
+        }
+        restarted
+    }
+
+    fn status(&mut self, record: &InstanceStatus, now: Moment) -> Taken {
         let Some(known) = self.known.get_mut(record.instance_id.as_str()) else {
             return Taken::Stranger;
         };
+        known.read = self.reading;
         known.take(record, now)
-    }
-
-    /// Forgets the status of an instance whose record is gone.
-    pub fn without_status(&mut self, id: &str) {
-        if let Some(known) = self.known.get_mut(id) {
-            known.status = None;
-        }
     }
 
     /// The ids of all instances.
@@ -199,6 +258,8 @@ impl Known {
             answer: Arc::new(answer),
             seat: Arc::default(),
             status: None,
+            missing: [false; 2],
+            read: 0,
         }
     }
 
@@ -220,7 +281,13 @@ impl Known {
                 fresh_at: now,
                 load: Load::default(),
             }),
+            missing: [false; 2],
+            read: 0,
         }
+    }
+
+    fn is_recent(&self, now: Moment) -> bool {
+        self.status.as_ref().is_some_and(|status| now - status.fresh_at < KEPT)
     }
 
     /// What lies in the store is the latest that the instance wrote, unless the store went back in time (a replica that

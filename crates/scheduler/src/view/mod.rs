@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cluster::api::{InferType, LlmInstance};
+use cluster::api::{Endpoint, InferType, LlmInstance};
 use telemetry::clock::Moment;
 
-pub use build::{Known, Roster};
+pub use build::Roster;
 pub use load::Load;
 
 use crate::account::Account;
@@ -68,7 +68,7 @@ pub struct Seat {
     /// What is in flight to it (full mode).
     pub account: Account,
     /// What gateways say runs on it (lite mode).
-    pub tally: Arc<Tally>,
+    pub tally: Tally,
     last_dispatch: AtomicU64,
 }
 
@@ -83,7 +83,7 @@ impl ClusterView {
     /// The instance that a gateway was told of as `named`.
     #[must_use]
     pub fn named(&self, named: &LlmInstance) -> Option<&Instance> {
-        self.instances.iter().find(|instance| instance.answer.id == named.id)
+        self.instances.iter().find(|instance| instance.answer.endpoint == named.endpoint)
     }
 }
 
@@ -103,23 +103,17 @@ impl Instance {
     /// Whether `name` means this instance: its id here, its id towards gateways, or `host:port`.
     #[must_use]
     pub fn is_called(&self, name: &str) -> bool {
-        *self.id == *name || self.answer.id == name || self.answer.endpoint.is_written(name)
+        *self.id == *name || self.answer.id == name || is_written(&self.answer.endpoint, name)
     }
 }
 
-/// An endpoint compared with text, without writing it down.
-trait IsWritten {
-    fn is_written(&self, text: &str) -> bool;
-}
-
-impl IsWritten for cluster::api::Endpoint {
-    fn is_written(&self, text: &str) -> bool {
-        let Some((host, port)) = text.rsplit_once(':') else {
-            return false;
-        };
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        self.host == host && port.parse() == Ok(self.port)
-    }
+/// Whether `text` is this endpoint as `host:port`, found out without writing it down.
+fn is_written(endpoint: &Endpoint, text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    endpoint.host == host && port.parse() == Ok(endpoint.port)
 }
 
 impl Seat {

@@ -1,8 +1,13 @@
 use cluster::api::InferType;
+use cluster::records::{InstanceMetadata, InstanceStatus};
 
-use super::build::Taken;
 use super::*;
 use crate::testing::{at, metadata, roster, status, view, wall};
+
+/// One reading of status; says whether somebody restarted.
+fn read(roster: &mut Roster, of: &[InstanceStatus], seconds: u64) -> bool {
+    roster.statuses(of, at(seconds))
+}
 
 #[test]
 fn a_gateway_is_told_what_upstream_tells() {
@@ -25,17 +30,30 @@ fn a_gateway_is_told_what_upstream_tells() {
 }
 
 #[test]
+fn engines_that_share_an_address_are_told_apart() {
+    let mut records = ["a", "b", "c"].map(|id| metadata(id, InferType::Neutral));
+    records[2].ip = "10.9.9.9".to_owned();
+    records[1].api_server_port = 8001;
+    let view = view(&records.map(|record| (record.clone(), status(&record.instance_id, 1))));
+    let ids: Vec<_> = view.instances.iter().map(|instance| instance.answer.id.as_str()).collect();
+    assert_eq!(ids, ["a", "b", "10.9.9.9_instance0_1"]);
+    let second = LlmInstance { id: "whatever".to_owned(), ..LlmInstance::clone(&view.instances[1].answer) };
+    assert_eq!(&*view.named(&second).unwrap().id, "b");
+}
+
+#[test]
 fn an_instance_without_status_is_not_there_yet_and_one_without_metadata_is_gone() {
     let mut roster = roster(&[(metadata("a", InferType::Neutral), status("a", 1))]);
-    assert_eq!(roster.status(&status("b", 1), at(0)), Taken::Stranger);
+    read(&mut roster, &[status("a", 1), status("b", 1)], 0);
+    assert_eq!(roster.view().instances.len(), 1, "nobody knows what b is");
     let both = [metadata("a", InferType::Neutral), metadata("b", InferType::Neutral)];
-    assert!(roster.metadata(both.clone()).is_empty());
+    assert!(roster.metadata(both.clone(), at(0)).is_empty());
     assert_eq!(roster.view().instances.len(), 1);
-    roster.status(&status("b", 1), at(0));
+    read(&mut roster, &[status("a", 1), status("b", 1)], 0);
     assert_eq!(roster.view().instances.len(), 2);
-    roster.without_status("b");
+    read(&mut roster, &[status("a", 1)], 0);
     assert_eq!(roster.view().instances.len(), 1);
-    assert_eq!(roster.metadata(both[1..].to_vec()), [Arc::<str>::from("a")]);
+    assert_eq!(roster.metadata(both[1..].to_vec(), at(0)), [Arc::<str>::from("a")]);
     assert!(roster.view().instances.is_empty());
 }
 
@@ -46,10 +64,10 @@ fn a_record_that_makes_no_sense_costs_that_instance_only() {
     let mut twice = metadata("a", InferType::Decode);
     twice.utc_create = 9.0;
     let mut roster = Roster::default();
-    roster.metadata([wrong, metadata("a", InferType::Neutral), twice]);
+    roster.metadata([wrong, metadata("a", InferType::Neutral), twice], at(0));
     let mut odd = status("a", 1);
     (odd.num_used_gpu_tokens, odd.num_waiting_requests, odd.step_duration) = (-5, i32::MIN, f64::NAN);
-    roster.status(&odd, at(0));
+    read(&mut roster, &[odd], 0);
     let view = roster.view();
     assert_eq!(view.instances.len(), 1);
     assert_eq!(view.instances[0].infer_type, InferType::Neutral);
@@ -65,12 +83,12 @@ fn a_status_settles_the_account_once() {
     seat.account.enter("r2", InferType::Neutral, 10, at(0));
     let mut next = status("a", 2);
     next.recent_waiting_requests = vec!["r1".to_owned()];
-    assert_eq!(roster.status(&next, at(1)), Taken::New);
+    read(&mut roster, std::slice::from_ref(&next), 1);
     assert_eq!(seat.account.exact().requests, 1);
     next.update_id = 3;
     next.recent_waiting_requests.clear();
     next.waiting_requests = vec!["r2".to_owned()];
-    roster.status(&next, at(1));
+    read(&mut roster, &[next], 1);
     assert_eq!(seat.account.exact().requests, 0);
 }
 
@@ -78,11 +96,11 @@ fn a_status_settles_the_account_once() {
 fn a_status_is_as_old_as_the_time_since_it_changed() {
     let mut roster = roster(&[(metadata("a", InferType::Neutral), status("a", 1))]);
     let age = |roster: &Roster, now| roster.view().instances[0].age(at(now)).as_secs();
-    assert_eq!(roster.status(&status("a", 1), at(50)), Taken::Same);
+    read(&mut roster, &[status("a", 1)], 50);
     assert_eq!(age(&roster, 50), 50, "reading the same again makes it no younger");
     let mut alive = status("a", 1);
     alive.timestamp_ms += 1;
-    roster.status(&alive, at(50));
+    read(&mut roster, &[alive], 50);
     assert_eq!(age(&roster, 51), 1);
     assert_eq!(age(&roster, 0), 0, "a clock that goes back makes nothing older than now");
 }
@@ -91,10 +109,10 @@ fn a_status_is_as_old_as_the_time_since_it_changed() {
 fn another_hosts_clock_is_believed_once_and_never_into_the_future() {
     for (written, age) in [(wall(70), 30), (wall(100), 0), (wall(5000), 0), (i64::MIN, u64::MAX)] {
         let mut roster = Roster::default();
-        roster.metadata([metadata("a", InferType::Neutral)]);
+        roster.metadata([metadata("a", InferType::Neutral)], at(100));
         let mut first = status("a", 1);
         first.timestamp_ms = written;
-        roster.status(&first, at(100));
+        read(&mut roster, &[first], 100);
         let seen = roster.view().instances[0].age(at(100)).as_secs();
         assert!(seen == age || age == u64::MAX && seen > 100, "{written}: {seen}");
     }
@@ -109,25 +127,28 @@ fn an_engine_that_restarts_under_its_old_id_is_taken_up_at_once() {
     let mut reborn = status("a", 1);
     reborn.timestamp_ms = wall(5);
     reborn.num_running_requests = 3;
-    assert_eq!(roster.status(&reborn, at(5)), Taken::Restarted);
+    assert!(read(&mut roster, &[reborn], 5));
     assert_eq!(roster.view().instances[0].load.running_requests, 3);
     assert_eq!(before.account.exact().requests, 0);
     // Its metadata: another life, so another seat.
     let mut record = metadata("a", InferType::Neutral);
     record.utc_create = 2.0;
-    assert_eq!(roster.metadata([record]), [Arc::<str>::from("a")]);
+    assert_eq!(roster.metadata([record], at(6)), [Arc::<str>::from("a")]);
     assert!(roster.view().instances.is_empty(), "what the old one said is not true of the new one");
     let mut early = status("a", 1);
     early.timestamp_ms = wall(0);
-    assert_eq!(roster.status(&early, at(6)), Taken::New);
+    assert!(!read(&mut roster, &[early], 6));
     assert!(!Arc::ptr_eq(&roster.view().instances[0].seat, &before));
 }
 
 #[test]
 fn a_store_that_went_back_in_time_is_not_believed() {
     let mut roster = roster(&[(metadata("a", InferType::Neutral), status("a", 10))]);
-    assert_eq!(roster.status(&status("a", 9), at(1)), Taken::Older);
-    assert_eq!(roster.view().instances[0].age(at(1)).as_secs(), 1);
+    let mut older = status("a", 9);
+    older.num_running_requests = 7;
+    read(&mut roster, &[older], 1);
+    let view = roster.view();
+    assert_eq!((view.instances[0].age(at(1)).as_secs(), view.instances[0].load.running_requests), (1, 0));
 }
 
 #[test]
@@ -143,4 +164,24 @@ fn machines_and_units_are_numbered_and_the_nameless_are_alone() {
     assert_eq!(nodes[0], nodes[2]);
     assert!(nodes[1] != nodes[3] && nodes[1] != nodes[0] && nodes[3] != nodes[0]);
     assert!(nodes.iter().all(|&node| node < view.nodes));
+}
+
+#[test]
+fn what_a_store_has_lost_is_kept_until_its_record_would_have_expired() {
+    let with =
+        [(metadata("a", InferType::Neutral), status("a", 1)), (metadata("b", InferType::Neutral), status("b", 1))];
+    let mut roster = roster(&with);
+    let none: [InstanceMetadata; 0] = [];
+    roster.lose();
+    assert!(roster.metadata(none.clone(), at(10)).is_empty());
+    read(&mut roster, &[], 10);
+    assert_eq!(roster.view().instances.len(), 2, "a store that comes back empty takes nobody away");
+    // One is written again, and then removed while we watch.
+    roster.metadata([with[0].0.clone()], at(20));
+    read(&mut roster, &[status("a", 2)], 20);
+    assert_eq!(roster.view().instances.len(), 2);
+    assert_eq!(roster.metadata(none.clone(), at(30)), [Arc::<str>::from("a")]);
+    read(&mut roster, &[], 30);
+    assert_eq!(roster.view().instances.len(), 1);
+    assert_eq!(roster.metadata(none, at(101)), [Arc::<str>::from("b")]);
 }

@@ -7,6 +7,7 @@ pub(crate) mod gateway;
 pub(crate) mod nixl;
 mod print;
 pub(crate) mod process;
+pub(crate) mod scheduler;
 pub mod sglang;
 pub(crate) mod sidecar;
 pub mod vllm;
@@ -24,7 +25,8 @@ pub enum Kind {
     Histogram,
 }
 
-/// The unit of the exposed value. A histogram counts integer ticks beneath: nanoseconds for time, one for anything else.
+/// The unit of the exposed value. A histogram counts integer ticks beneath: nanoseconds for time, billionths for
+/// ratios, one for anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Milliseconds.
@@ -46,6 +48,8 @@ pub enum Unit {
 pub enum Component {
     /// `candor gateway`.
     Gateway,
+    /// `candor scheduler`.
+    Scheduler,
     /// `candor sidecar`.
     Sidecar,
     /// `candor engine`.
@@ -89,7 +93,7 @@ impl Unit {
     pub const fn scale(self) -> u64 {
         match self {
             Self::Milliseconds => 1_000_000,
-            Self::Seconds => 1_000_000_000,
+            Self::Seconds | Self::Ratio => 1_000_000_000,
             _ => 1,
         }
     }
@@ -123,6 +127,7 @@ impl Component {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
+            Self::Scheduler => "scheduler",
             Self::Sidecar => "sidecar",
             Self::Engine => "engine",
             Self::Every => "every process",
@@ -174,7 +179,7 @@ const PART_MS: &[f64] = &[
 
 /// Every metric, by component and in the order of the reference page.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [gateway::ALL, sidecar::ALL, process::ALL, vllm::ALL, nixl::ALL, sglang::ALL].into_iter().flatten().copied()
+    [gateway::ALL, scheduler::ALL, sidecar::ALL, process::ALL, vllm::ALL, nixl::ALL, sglang::ALL].into_iter().flatten().copied()
 }
 
 /// The metric with this exposed name.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::{Component, Label, Metric, all};
 
 /// The order of the reference.
-const COMPONENTS: [Component; 4] = [Component::Gateway, Component::Sidecar, Component::Engine, Component::Every];
+const COMPONENTS: [Component; 5] =
+    [Component::Gateway, Component::Scheduler, Component::Sidecar, Component::Engine, Component::Every];
 
 /// A text table, one block per component.
 pub fn table() -> String {

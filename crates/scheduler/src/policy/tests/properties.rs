@@ -76,10 +76,8 @@ proptest! {
         placed in proptest::collection::vec((0..20_usize, any::<u64>()), 0..10),
     ) {
         let mut roster = Roster::default();
-        roster.metadata(with.iter().map(|(record, _)| record.clone()));
-        for (_, status) in &with {
-            roster.status(status, at(moments[0]));
-        }
+        roster.metadata(with.iter().map(|(record, _)| record), at(moments[0]));
+        roster.statuses(with.iter().map(|(_, status)| status), at(moments[0]));
         let view = roster.view();
         for (n, (on, tokens)) in placed.iter().enumerate() {
             if let Some(instance) = view.instances.get(*on) {

@@ -1,0 +1,136 @@
+use clap::{Args as _, Command, FromArgMatches as _};
+
+use super::*;
+
+fn faults(args: Args) -> Vec<String> {
+    args.validate().unwrap_err().iter().map(Fault::to_string).collect()
+}
+
+fn parse(argv: &[&str]) -> Args {
+    let command = Args::augment_args(Command::new("scheduler").no_binary_name(true));
+    Args::from_arg_matches(&command.get_matches_from(argv)).unwrap()
+}
+
+#[test]
+fn the_defaults_are_upstreams() {
+    let config = Args::default().validate().unwrap();
+    assert_eq!(config.listen.to_string(), "0.0.0.0:8088");
+    assert_eq!((config.policy.name(), config.policy.mode()), ("load-balance", Mode::Full));
+    assert_eq!(config.account_patience, Duration::from_secs(10));
+    assert!(config.keeps_account && config.election.is_none());
+    let Source::Cms { store, status_interval, metadata_interval } = &config.source else { panic!("full mode") };
+    assert_eq!(store.name(), "redis://redis.roles:10000");
+    assert_eq!((*status_interval, *metadata_interval), (Duration::from_millis(50), Duration::from_secs(10)));
+}
+
+#[test]
+fn names_are_unique_and_clap_agrees() {
+    let names: std::collections::BTreeSet<_> = FLAGS.iter().map(|flag| flag.name).collect();
+    assert_eq!(names.len(), FLAGS.len());
+    Args::augment_args(Command::new("scheduler")).debug_assert();
+}
+
+#[test]
+fn the_command_line_reaches_the_configuration() {
+    let args = parse(&[
+        "--host=127.0.0.1",
+        "--port",
+        "0",
+        "--cms",
+        "redis://localhost:1234",
+        "--scheduling-policy",
+        "power-of-two",
+        "--enable-instance-status-local-account=false",
+        "--leader-election",
+        "--advertise-endpoint",
+        "here:1",
+        "--allow-concurrent-scheduling=true",
+    ]);
+    let config = args.validate().unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:0");
+    assert_eq!(config.policy.name(), "power-of-two");
+    assert!(!config.keeps_account);
+    let election = config.election.unwrap();
+    assert_eq!(election.redis.to_string(), "redis://localhost:1234");
+    assert_eq!(election.advertise.as_deref(), Some("here:1"));
+}
+
+#[test]
+fn lite_mode_has_defaults_of_its_own() {
+    let lite = Args::default().with("enable-full-mode-scheduling", "false");
+    let config = lite.clone().validate().unwrap();
+    assert_eq!(config.policy.mode(), Mode::Lite);
+    let Source::Discovery(source) = &config.source else { panic!("lite mode") };
+    assert_eq!(source.to_string(), "redis://redis:6379");
+    let listed = lite.with("llm-backend-discovery", "endpoints").with("llm-backend-endpoints", "a,b:81,[::1]:82");
+    let Source::Discovery(discovery::Source::Endpoints(instances)) = listed.validate().unwrap().source else {
+        panic!("a list");
+    };
+    let endpoints: Vec<_> = instances.iter().map(|instance| instance.endpoint.to_string()).collect();
+    assert_eq!(endpoints, ["a:80", "b:81", "[::1]:82"]);
+}
+
+#[test]
+fn what_does_not_exist_yet_is_refused() {
+    let args = Args::default()
+        .with("enable-cache-aware-scheduling", "true")
+        .with("enable-predictor-enhanced-scheduling", "false")
+        .with("ttft-slo", "6000")
+        .with("scheduling-policy", "slo");
+    assert_eq!(
+        faults(args),
+        [
+            "--enable-cache-aware-scheduling: is not supported yet",
+            "--ttft-slo: is not supported yet",
+            "--scheduling-policy: `slo` is not supported yet; supported: load-balance, flood, round-robin, power-of-two, \
+             least-latency",
+        ]
+    );
+}
+
+#[test]
+fn all_faults_are_listed_at_once() {
+    let args = Args::default()
+        .with("host", "nowhere")
+        .with("port", "65536")
+        .with("enable-full-mode-scheduling", "perhaps")
+        .with("llm-backend-discovery", "dns")
+        .with("failover-domain", "rack")
+        .with("request-local-account-staleness-seconds", "0");
+    assert_eq!(
+        faults(args),
+        [
+            "--enable-full-mode-scheduling: `perhaps` is neither true nor false",
+            "--host: `nowhere` is no IP address",
+            "--port: `65536` is no whole number from 0 to 65535",
+            "--llm-backend-discovery: `dns` is not known; supported: redis, etcd, endpoints",
+            "--request-local-account-staleness-seconds: `0` is no number of seconds above 0",
+        ]
+    );
+    let metric = Args::default().with("dispatch-decode-load-metric", "num_tokens").with("failover-domain", "rack");
+    let faults = faults(metric);
+    assert!(
+        faults.len() == 1 && faults[0].starts_with("--scheduling-policy: [neutral]: `rack` is no failover"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn a_policy_can_come_from_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = "name = \"mine\"\nmode = \"full\"\n[default]\nselector = { pick = \"best\", by = [\"num_requests\"] }\n";
+    std::fs::write(file.path(), text).unwrap();
+    let args = Args::default().with("policy-config", file.path().to_str().unwrap());
+    assert_eq!(args.clone().validate().unwrap().policy.name(), "mine");
+    let lite = faults(args.with("enable-full-mode-scheduling", "false"));
+    assert_eq!(lite, ["--policy-config: the file's `mode` and --enable-full-mode-scheduling contradict each other"]);
+    let missing = faults(Args::default().with("policy-config", "/nonexistent/policy.toml"));
+    assert!(missing[0].starts_with("--policy-config: /nonexistent/policy.toml: "), "{missing:?}");
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    let args = Args::default().with("cms-redis-password", "sesame");
+    assert!(!format!("{args:?}").contains("sesame"));
+    assert!(!format!("{:?}", args.validate().unwrap()).contains("sesame"));
+}

@@ -1,0 +1,221 @@
+//! `/schedule`: places one request.
+
+use std::sync::Arc;
+
+use cluster::api::{InferType, SchedulingMode, SchedulingRequest, SchedulingStage};
+use http::{Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use proxy::Body;
+use serde::Serialize;
+use telemetry::clock::{self, Moment};
+use telemetry::scheduler::{Attempt, Choice, ErrorType, Facts};
+
+use crate::policy::explain::Explanation;
+use crate::policy::{Ask, Mode, Placement, Refusal};
+use crate::service::read;
+use crate::state::State;
+use crate::view::{ClusterView, Instance};
+use crate::{answer, scrape};
+
+/// An answer with its reasons.
+#[derive(Serialize)]
+struct Explained<'a> {
+    #[serde(flatten)]
+    request: &'a SchedulingRequest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    explain: &'a [Explanation],
+}
+
+/// Why a request was not placed, in telemetry's terms and HTTP's.
+struct Failure {
+    error: ErrorType,
+    status: StatusCode,
+    why: String,
+}
+
+/// Answers `POST /schedule`, with `?explain=1` also why.
+pub(crate) async fn schedule(state: &Arc<State>, request: Request<Incoming>) -> Response<Body> {
+    let attempt = state.recorder.begin(request.headers(), clock::now());
+    let explains = wants_explanation(request.uri());
+    let mut asked: SchedulingRequest = match read(state, request.into_body()).await {
+        Ok(asked) => asked,
+        Err(refusal) => {
+            let facts = Facts { decided: clock::now(), mode: mode(state), ..Facts::default() };
+            attempt.refused(&facts, ErrorType::Unknown, "the request cannot be read", false);
+            return refusal;
+        }
+    };
+    if !state.leadership.leads() {
+        let response = answer::not_leading(state);
+        let facts = facts(state, &asked, 0, (clock::now(), clock::now()));
+        attempt.refused(&facts, ErrorType::SchedulerNotReady, "another scheduler leads", false);
+        return response;
+    }
+    let mut explanations = Vec::new();
+    let decided = decide(state, &mut asked, attempt, explains.then_some(&mut explanations));
+    match decided {
+        Ok(()) if explains => {
+            answer::json(StatusCode::OK, &Explained { request: &asked, error: None, explain: &explanations })
+        }
+        Ok(()) => answer::json(StatusCode::OK, &asked),
+        Err(Failure { status, why, .. }) if explains => {
+            answer::json(status, &Explained { request: &asked, error: Some(why), explain: &explanations })
+        }
+        Err(Failure { status, why, .. }) => answer::text(status, why),
+    }
+}
+
+fn wants_explanation(uri: &Uri) -> bool {
+    uri.query()
+        .is_some_and(|query| query.split('&').any(|pair| matches!(pair, "explain=1" | "explain=true" | "explain")))
+}
+
+fn mode(state: &State) -> &'static str {
+    match state.policy.mode() {
+        Mode::Full => "full",
+        Mode::Lite => "lite",
+    }
+}
+
+/// Decides, enters the placement in the accounts, and fills in the result.
+fn decide(
+    state: &State,
+    asked: &mut SchedulingRequest,
+    attempt: Attempt,
+    explanations: Option<&mut Vec<Explanation>>,
+) -> Result<(), Failure> {
+    let began = clock::now();
+    let view = state.view.load_full();
+    let ask = Ask {
+        model: &asked.model,
+        prompt_tokens: prompt_tokens(asked),
+        mode: asked.scheduling_mode,
+        stage: asked.scheduling_stage,
+        excluded: &asked.excluded_instances,
+    };
+    let placement = match explanations {
+        None => state.policy.place(&view, &ask, began),
+        Some(explanations) => {
+            let (placement, explained) = state.policy.explain(&view, &ask, began);
+            *explanations = explained;
+            placement
+        }
+    };
+    let facts = facts(state, asked, view.instances.len(), (began, clock::now()));
+    match placement {
+        Ok(placement) => {
+            let choices = choices(state, &view, &placement, began);
+            attempt.placed(&facts, &choices);
+            enter(state, &view, &placement, asked, began);
+            let chosen = placement.choices.iter().map(|(_, chosen)| &view.instances[chosen.at]);
+            asked.scheduling_result = chosen.map(|instance| (*instance.answer).clone()).collect();
+            Ok(())
+        }
+        Err(refusal) => {
+            let failure = failure(state, &refusal, began);
+            attempt.refused(&facts, failure.error, &failure.why, true);
+            Err(failure)
+        }
+    }
+}
+
+/// The prompt's length as the gateway says it, or else as it can be seen.
+fn prompt_tokens(asked: &SchedulingRequest) -> u64 {
+    match asked.prompt_num_tokens {
+        0 => asked.prompt_token_ids.len() as u64,
+        told => told,
+    }
+}
+
+fn facts<'a>(state: &'a State, asked: &'a SchedulingRequest, instances: usize, times: (Moment, Moment)) -> Facts<'a> {
+    Facts {
+        request_id: &asked.id,
+        model: &asked.model,
+        gateway: &asked.gateway_id,
+        policy: state.policy.name(),
+        mode: mode(state),
+        scheduling_mode: match asked.scheduling_mode {
+            SchedulingMode::Neutral => "neutral",
+            SchedulingMode::PdBatch => "pd_batch",
+            SchedulingMode::PdStaged => "pd_staged",
+        },
+        stage: asked.scheduling_stage.map(|stage| match stage {
+            SchedulingStage::Prefill => "prefill",
+            SchedulingStage::Decode => "decode",
+        }),
+        prompt_tokens: prompt_tokens(asked),
+        excluded: asked.excluded_instances.len(),
+        instances,
+        began: times.0,
+        decided: times.1,
+    }
+}
+
+/// The chosen instances as they were before this request was theirs.
+fn choices<'a>(state: &State, view: &'a ClusterView, placement: &Placement, now: Moment) -> Vec<Choice<'a>> {
+    let full = state.policy.mode() == Mode::Full;
+    let choice = |&(infer_type, chosen): &(InferType, crate::policy::Chosen)| {
+        let instance = &view.instances[chosen.at];
+        let sums = instance.seat.tally.read();
+        let inflight = instance.seat.account.read();
+        Choice {
+            infer_type: infer_type.as_str(),
+            instance: &instance.id,
+            model: &instance.model,
+            candidates: chosen.candidates,
+            fallback: chosen.fallback,
+            requests: if full { instance.load.requests(&inflight) } else { sums.total_requests() },
+            tokens: (!full).then(|| sums.total_tokens()),
+            inputs: full.then(|| scrape::cms(instance, &inflight, now)),
+        }
+    };
+    placement.choices.iter().map(choice).collect()
+}
+
+/// Enters a placement in the accounts of its instances.
+fn enter(state: &State, view: &ClusterView, placement: &Placement, asked: &SchedulingRequest, now: Moment) {
+    let tokens = prompt_tokens(asked);
+    let turn = state.next_turn();
+    // A gateway that is not connected could never be seen to be lost, and its requests would stay for ever.
+    let gateway = state.gateways.known(&asked.gateway_id);
+    for (infer_type, chosen) in &placement.choices {
+        let instance: &Instance = &view.instances[chosen.at];
+        instance.seat.chosen(turn);
+        match (state.policy.mode(), &gateway) {
+            (Mode::Full, _) if state.keeps_account => instance.seat.account.enter(&asked.id, *infer_type, tokens, now),
+            (Mode::Lite, Some(gateway)) => {
+                state.lrs.place(&asked.id, instance, gateway, tokens, now);
+                // It may have been lost in between.
+                if state.gateways.known(gateway).is_none() {
+                    state.recorder.reclaimed(state.lrs.lose_gateway(gateway));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn failure(state: &State, refusal: &Refusal, now: Moment) -> Failure {
+    let health = state.health.load();
+    let nobody = matches!(refusal, Refusal::NoInstance | Refusal::Unavailable { .. });
+    if state.policy.mode() == Mode::Full && nobody {
+        if let Some((since, problem)) = &health.failure {
+            let why = format!("{refusal}; for {:.1} s the CMS {problem}", (now - *since).as_secs_f64());
+            return Failure { error: ErrorType::CmsNotAvailable, status: StatusCode::BAD_REQUEST, why };
+        }
+        if !health.loaded {
+            let why = "the CMS has not been read yet".to_owned();
+            return Failure { error: ErrorType::CmsNotAvailable, status: StatusCode::BAD_REQUEST, why };
+        }
+    }
+    let (error, status) = match refusal {
+        Refusal::NoInstance | Refusal::NoModel { .. } => (ErrorType::EndpointNotFound, StatusCode::NOT_FOUND),
+        // Upstream answers an empty result so, which a gateway waits out: instances of the type may come.
+        Refusal::NoMatch { .. } => (ErrorType::NoMatchInferType, StatusCode::TOO_MANY_REQUESTS),
+        Refusal::Unavailable { .. } => (ErrorType::NoAvailableEndpoint, StatusCode::TOO_MANY_REQUESTS),
+        Refusal::Busy { .. } => (ErrorType::AllEndpointsBusy, StatusCode::TOO_MANY_REQUESTS),
+        Refusal::NoStage => (ErrorType::Unknown, StatusCode::BAD_REQUEST),
+    };
+    Failure { error, status, why: refusal.to_string() }
+}

@@ -1,0 +1,9 @@
+//! A scheduler over real sockets.
+#![allow(clippy::unwrap_used, reason = "tests, their helpers included")]
+
+mod api;
+mod election;
+mod faults;
+mod lite;
+mod metrics;
+mod support;
