@@ -8,9 +8,12 @@ use std::time::Duration;
 use audit::Endpoint;
 use audit::load::{Arrivals, Limit, Load, Target};
 use audit::workload::{Inject, Lengths, Prompts, Share, Workload};
+use cluster::cms::Store;
+use cluster::records::{InstanceMetadata, InstanceStatus};
 use fleet::{Connector, Fleet, GroupConfig, Latency, MODEL};
+use proxy::{Body, Client, ClientConfig};
 use telemetry::catalogue::{self, Kind, Metric};
-use telemetry::exposition;
+use telemetry::{Telemetry, TelemetryConfig, clock, exposition};
 
 const LATENCY: Latency = Latency {
     gateway: Duration::from_millis(1),
@@ -37,6 +40,9 @@ const NOT_HERE: &[&str] = &[
     "vllm:nixl_num_kv_expired_reqs_total",
     "vllm:nixl_num_notifications_after_expiry_total",
     "telemetry_overflow_total",
+    "scheduler_cms_refresh_failed_total",
+    "scheduler_inflight_aged_total",
+    "scheduler_lrs_reclaimed_total",
     // The sampler is none that asks.
     "telemetry_sampler_polls_total",
     // The same prompt twice: the load makes each its own.
@@ -112,11 +118,48 @@ async fn scrape(connector: Connector, into: &mut Exposed) {
     fleet.shutdown().await.expect("a clean end");
 }
 
+/// Has a scheduler place requests that it can and one that it cannot, and scrapes it.
+async fn scrape_scheduler(mut config: scheduler::Config, into: &mut Exposed) {
+    let store = Store::memory();
+    if let scheduler::Source::Cms { store: of, .. } = &mut config.source {
+        *of = store.clone();
+    }
+    let (id, instance_type, utc_create) = ("a".to_owned(), "neutral".to_owned(), 1.0);
+    let ip = "127.0.0.1".to_owned();
+    let metadata =
+        InstanceMetadata { instance_id: id.clone(), instance_type, ip, utc_create, ..InstanceMetadata::default() };
+    store.put_metadata(&metadata).await.expect("memory");
+    let (timestamp_ms, num_waiting_requests) = ((clock::now().unix_nanos() / 1_000_000) as i64, 1);
+    let status =
+        InstanceStatus { instance_id: id, schedulable: true, timestamp_ms, update_id: 1, ..InstanceStatus::default() };
+    let status = InstanceStatus { num_total_gpu_tokens: 1000, num_waiting_requests, ..status };
+    store.put_status(&status).await.expect("memory");
+    let telemetry = Telemetry::new(TelemetryConfig::new("candor-scheduler")).expect("telemetry");
+    let running = scheduler::start(config, telemetry).await.expect("a scheduler");
+    let (client, target) = (Client::new(ClientConfig::default()), proxy::Target::from_addr(running.addr));
+    let schedule = async |mode: &str| {
+        let asked = format!(r#"{{"id":"r","scheduling_mode":"{mode}","prompt_num_tokens":9}}"#);
+        let request = http::Request::post("/schedule").body(Body::from(asked)).expect("a request");
+        client.send(&target, request).await.expect("an answer").status()
+    };
+    while schedule("neutral").await != http::StatusCode::OK {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    schedule("pd_staged").await;
+    into.add(&Endpoint::metrics(running.addr)).await;
+    running.shutdown().await;
+}
+
 #[tokio::test]
 async fn what_is_listed_is_observed_and_what_is_exposed_is_listed() {
     let mut exposed = Exposed::default();
     for connector in [Connector::Nixlv2, Connector::Sglang] {
         scrape(connector, &mut exposed).await;
+    }
+    let full = scheduler::Args::default().with("host", "127.0.0.1").with("port", "0");
+    let lite = full.clone().with("enable-full-mode-scheduling", "false").with("llm-backend-discovery", "endpoints");
+    for args in [full, lite.with("llm-backend-endpoints", "127.0.0.1:1")] {
+        scrape_scheduler(args.validate().expect("a configuration"), &mut exposed).await;
     }
     let unlisted: Vec<_> = exposed.types.iter().filter(|name| catalogue::find(name).is_none()).collect();
     assert!(unlisted.is_empty(), "exposed, but not in the catalogue: {unlisted:?}");

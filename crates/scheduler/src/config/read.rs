@@ -61,8 +61,9 @@ impl<'a> Reader<'a> {
     where
         N: FromStr + PartialOrd + Copy + Display,
     {
-        let what = format!("whole number from {} to {}", range.start(), range.end());
-        self.parsed(flag, &what, |number| range.contains(number)).unwrap_or(*range.start())
+        let (least, most) = (*range.start(), *range.end());
+        let what = format!("whole number from {least} to {most}");
+        self.parsed(flag, &what, |number| range.contains(number)).unwrap_or(least)
     }
 
     pub(super) fn boolean(&mut self, flag: &'static str) -> bool {

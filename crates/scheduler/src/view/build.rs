@@ -176,7 +176,8 @@ impl Roster {
         for known in self.known.values_mut() {
             let is_there = known.read == self.reading;
             known.missing[1] = !is_there && (known.missing[1] || lost);
-            if !is_there && !(known.missing[1] && known.is_recent(now)) {
+            let is_kept = is_there || known.missing[1] && known.is_recent(now);
+            if !is_kept {
                 known.status = None;
             }
         }

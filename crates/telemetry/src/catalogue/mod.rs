@@ -179,7 +179,10 @@ const PART_MS: &[f64] = &[
 
 /// Every metric, by component and in the order of the reference page.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [gateway::ALL, scheduler::ALL, sidecar::ALL, process::ALL, vllm::ALL, nixl::ALL, sglang::ALL].into_iter().flatten().copied()
+    [gateway::ALL, scheduler::ALL, sidecar::ALL, process::ALL, vllm::ALL, nixl::ALL, sglang::ALL]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// The metric with this exposed name.

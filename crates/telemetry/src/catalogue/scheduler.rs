@@ -89,10 +89,9 @@ pub(crate) static FULL_MODE_MILLISECONDS: Metric = histogram(
     DECISION_MS,
 )
 .observed("each decision in full mode");
-pub(crate) static DISPATCH_TOTAL: Metric =
-    counter("scheduler_instance_dispatch_total", "Placements on an instance.")
-        .labels(&[INSTANCE, INFER_TYPE])
-        .observed("each placement");
+pub(crate) static DISPATCH_TOTAL: Metric = counter("scheduler_instance_dispatch_total", "Placements on an instance.")
+    .labels(&[INSTANCE, INFER_TYPE])
+    .observed("each placement");
 pub(crate) static AGED_TOTAL: Metric = counter(
     "scheduler_inflight_aged_total",
     "Requests taken off an account since neither a status nor a release spoke of them in time.",

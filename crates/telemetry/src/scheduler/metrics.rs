@@ -79,7 +79,8 @@ impl Metrics {
 
     pub(super) fn chosen(&self, choice: &Choice<'_>) {
         self.dispatches.with([choice.instance, choice.infer_type]).inc();
-        let (Some(inputs), Some(at)) = (&choice.inputs, INFER_TYPES.iter().position(|of| *of == choice.infer_type)) else {
+        let (Some(inputs), Some(at)) = (&choice.inputs, INFER_TYPES.iter().position(|of| *of == choice.infer_type))
+        else {
             return;
         };
         let of_model = self.selected(choice.model);
@@ -126,10 +127,12 @@ impl Metrics {
 
 impl CmsSeries {
     fn new(registry: &Registry) -> Self {
-        let (failed, bad) = (registry.counter(&catalogue::REFRESH_FAILED_TOTAL), registry.gauge(&catalogue::BAD_RECORDS));
+        let (failed, bad) =
+            (registry.counter(&catalogue::REFRESH_FAILED_TOTAL), registry.gauge(&catalogue::BAD_RECORDS));
         Self {
             decision: registry.histogram(&catalogue::FULL_MODE_MILLISECONDS).with([]),
-            took: [&catalogue::REFRESH_METADATA, &catalogue::REFRESH_STATUS].map(|metric| registry.histogram(metric).with([])),
+            took: [&catalogue::REFRESH_METADATA, &catalogue::REFRESH_STATUS]
+                .map(|metric| registry.histogram(metric).with([])),
             failed: [RECORDS[0], RECORDS[1]].map(|record| failed.with([record])),
             bad: [RECORDS[0], RECORDS[1]].map(|record| bad.with([record])),
             available: registry.gauge(&catalogue::CMS_AVAILABLE).with([]),

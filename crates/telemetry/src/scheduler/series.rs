@@ -129,15 +129,8 @@ impl Lrs {
     fn values(&self) -> [Option<f64>; catalogue::LRS.len()] {
         let (requests, tokens) =
             (self.running_requests + self.waiting_requests, self.running_tokens + self.waiting_tokens);
-        [
-            self.running_requests,
-            self.waiting_requests,
-            requests,
-            self.running_tokens,
-            self.waiting_tokens,
-            tokens,
-        ]
-        .map(|count| Some(count as f64))
+        [self.running_requests, self.waiting_requests, requests, self.running_tokens, self.waiting_tokens, tokens]
+            .map(|count| Some(count as f64))
     }
 }
 

@@ -92,8 +92,14 @@ async fn lrs_totals_are_made_of_their_parts() {
     let lrs = Lrs { running_requests: 2, waiting_requests: 3, running_tokens: 50, waiting_tokens: 7 };
     let scrape = scrape(&recorder, &[Reading { cms: None, lrs: Some(lrs), ..reading("a:1") }], &[]);
     let value = |name: &str| scrape.value(&format!("instance_lrs_{name}"), &[("model", "m"), ("instance_id", "a:1")]);
-    assert_eq!((value("running_requests"), value("waiting_requests"), value("total_requests")), (Some(2.0), Some(3.0), Some(5.0)));
-    assert_eq!((value("running_tokens"), value("waiting_tokens"), value("total_tokens")), (Some(50.0), Some(7.0), Some(57.0)));
+    assert_eq!(
+        (value("running_requests"), value("waiting_requests"), value("total_requests")),
+        (Some(2.0), Some(3.0), Some(5.0))
+    );
+    assert_eq!(
+        (value("running_tokens"), value("waiting_tokens"), value("total_tokens")),
+        (Some(50.0), Some(7.0), Some(57.0))
+    );
 }
 
 #[tokio::test(start_paused = true)]
