@@ -18,6 +18,7 @@ use telemetry::{Blame, Stage};
 
 use crate::endpoints::Endpoint;
 use crate::headers::CANDOR_ERROR;
+use crate::tokens::CutError;
 
 /// Why the gateway answers itself.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,20 @@ pub(crate) enum Refusal {
         /// The limit, bytes.
         limit: usize,
     },
+    /// The prompt leaves no room for an answer.
+    #[error("the model's longest context is {limit} tokens, and the prompt has {tokens}")]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: u64,
+        /// Tokens of prompt and answer together.
+        limit: u64,
+    },
+    /// The prompt cannot be turned into tokens.
+    #[error(transparent)]
+    Uncut(#[from] CutError),
+    /// Too many prompts are being turned into tokens.
+    #[error("too many prompts are being turned into tokens")]
+    Crowded,
     /// The client left within its body.
     #[error("the client left within its body")]
     BodyCutOff,
@@ -119,8 +134,11 @@ impl Refusal {
             | Self::Unauthorized
             | Self::Body(_)
             | Self::TooLarge { .. }
+            | Self::PromptTooLong { .. }
+            | Self::Uncut(_)
             | Self::BodyCutOff
             | Self::BodyGarbled(_) => (Stage::Receive, Blame::Client),
+            Self::Crowded => (Stage::Receive, Blame::Candor),
             Self::QueueFull { .. } | Self::QueueTimeout { .. } => (Stage::Queue, Blame::Candor),
             Self::Unrouted { .. } => (Stage::Schedule, Blame::Client),
             Self::NoInstance => (Stage::Schedule, Blame::Upstream),
@@ -140,6 +158,9 @@ impl Refusal {
             Self::Unauthorized => "invalid_api_key",
             Self::Body(_) => "invalid_body",
             Self::TooLarge { .. } => "body_too_large",
+            Self::PromptTooLong { .. } => "context_length_exceeded",
+            Self::Uncut(_) => "prompt_not_tokenized",
+            Self::Crowded => "tokenizer_busy",
             Self::BodyCutOff => "body_cut_off",
             Self::BodyGarbled(_) => "body_garbled",
             Self::QueueFull { .. } => "queue_full",
@@ -167,7 +188,10 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => ErrorKind::MethodNotAllowed,
             Self::Unauthorized => ErrorKind::Unauthorized,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
-            Self::BodyCutOff | Self::BodyGarbled(_) => ErrorKind::InvalidRequest,
+            Self::PromptTooLong { .. } | Self::Uncut(_) | Self::BodyCutOff | Self::BodyGarbled(_) => {
+                ErrorKind::InvalidRequest
+            }
+            Self::Crowded => ErrorKind::Unavailable,
             Self::QueueFull { .. } => ErrorKind::Overloaded,
             Self::QueueTimeout { .. } | Self::NoInstance => ErrorKind::Unavailable,
             Self::Upstream { error, .. } | Self::Elsewhere { error, .. } => upstream_kind(error.kind()),

@@ -20,7 +20,6 @@ use crate::errors::Refusal;
 use crate::headers::{self, REQUEST_ID};
 use crate::outcome;
 use crate::prepare::{self, Prepared};
-use crate::prompt::PromptTokens;
 use crate::relay::{Stream, StreamTerms, Whole};
 use crate::state::State;
 use crate::traffic;
@@ -98,7 +97,7 @@ async fn answer(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -
 async fn read(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> Result<(Prepared, Moment), Refusal> {
     let bytes = proxy::body::collect(body, state.max_body_bytes).await?;
     let body = prepare::parse(bytes)?;
-    let prompt = PromptTokens::of(&body);
+    let prompt = state.tokens.count(ask.api, &body).await;
     let prepared = prepare::prepare(ask.api, &body, prompt, state.exact_token_accounting)?;
     if let Some(model) = &prepared.model {
         record.model(model);
@@ -107,7 +106,10 @@ async fn read(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> 
     record.prompt(prepared.prompt.count, prepared.prompt.source.as_str());
     let done = clock::now();
     record.preprocessed(done);
-    Ok((prepared, done))
+    match state.tokens.exceeds(ask.api, prompt) {
+        Some(limit) => Err(Refusal::PromptTooLong { tokens: prompt.count, limit }),
+        None => Ok((prepared, done)),
+    }
 }
 
 /// Waits for admission. Where it is had at once, no time passes and no clock is asked.

@@ -11,7 +11,7 @@
 //! | from a path to a handler | `routes`, `service`; described by `openapi` |
 //! | who is let in | `access`; `keys`, `cors` |
 //! | one request, head to head | `exchange` |
-//! | the body made ready; how long its prompt is | `prepare`; `prompt` |
+//! | the body made ready; how long its prompt is | `prepare`; `prompt`, `tokens` |
 //! | who may be placed now, who waits | `admission` |
 //! | one attempt after the other | `attempts`; `retry` |
 //! | who there is; who serves | [`endpoints`]; `routing` |
@@ -21,7 +21,8 @@
 //! | what went wrong | `errors`; in telemetry's terms: `outcome` |
 //!
 //! Deliberately absent: knowledge of a P/D protocol (the sidecar, or `pd`, has that), of a metric's name (`telemetry` has
-//! that), and of the meaning of a prompt. A chat stays a chat; nothing is templated, tokenized or encoded anew.
+//! that), and of the meaning of a prompt. A chat stays a chat: where a prompt is templated and cut into tokens to know how long
+//! it is (`tokens`), the engine still gets the client's own bytes.
 
 mod access;
 mod admin;
@@ -50,6 +51,7 @@ mod run;
 mod service;
 mod state;
 mod tokenize;
+mod tokens;
 pub mod traffic;
 
 pub use config::{Args, Config, Fault};

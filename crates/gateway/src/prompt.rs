@@ -25,6 +25,8 @@ pub(crate) struct PromptTokens {
 pub(crate) enum CountedBy {
     /// The client, who sent token ids.
     Ids,
+    /// The model's tokenizer, here.
+    Tokenizer,
     /// Nobody: it is an estimate from the bytes.
     Estimate,
 }
@@ -34,6 +36,7 @@ impl CountedBy {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Ids => "ids",
+            Self::Tokenizer => "tokenizer",
             Self::Estimate => "estimate",
         }
     }

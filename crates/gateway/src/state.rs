@@ -18,6 +18,7 @@ use crate::endpoints::CurrentRoster;
 use crate::models::Models;
 use crate::retry::RetryConfig;
 use crate::routing::RoundRobin;
+use crate::tokens::Tokens;
 use crate::traffic::Traffic;
 
 /// The shared parts, each of which is its own lock or needs none.
@@ -32,6 +33,7 @@ pub(crate) struct State {
     pub(crate) effective: Vec<Effective>,
     pub(crate) access: Access,
     pub(crate) cors: Cors,
+    pub(crate) tokens: Tokens,
     pub(crate) max_body_bytes: usize,
     pub(crate) exact_token_accounting: bool,
     pub(crate) stream_idle: Duration,
@@ -63,6 +65,7 @@ impl State {
             effective: config.effective().to_vec(),
             access: Access::new(config.access.keys.clone(), key),
             cors: config.access.cors.clone(),
+            tokens: config.tokens.counter(),
             max_body_bytes: config.max_body_bytes,
             exact_token_accounting: config.exact_token_accounting,
             stream_idle: config.timeouts.stream_idle,

@@ -11,6 +11,7 @@ mod flags;
 mod read;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod traffic;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub use crate::retry::RetryConfig;
 use crate::traffic::TrafficConfig;
 use flags::flags;
 use read::Reader;
+pub(crate) use tokens::TokenSettings;
 
 /// One thing that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +67,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// How often, and after what, a request is sent again.
     pub retry: RetryConfig,
+    /// How prompts are counted.
+    pub(crate) tokens: TokenSettings,
     /// How requests leave the cluster.
     pub traffic: TrafficConfig,
     /// How long the gateway waits for whom.
@@ -160,6 +164,7 @@ impl Args {
             engine_api_key: read.header_text("engine-api-key").map(Secret),
             queue: queue(&mut read),
             retry: RetryConfig { max: read.number("retry-max-count", 0..=100) },
+            tokens: TokenSettings::read(&mut read),
             traffic: traffic::read(&mut read),
             timeouts: timeouts(&mut read),
             injected_routing_delay: read.optional_duration("inject-routing-delay"),

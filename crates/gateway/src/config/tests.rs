@@ -225,3 +225,12 @@ fn extra_arguments_win_over_all_others() {
     assert!(told[2].contains("`port` is there twice"), "{told:?}");
     assert!(faults(neutral().with("extra-args", "port"))[0].contains("has no value"));
 }
+
+#[test]
+fn a_tokenizer_is_where_its_path_says_and_nowhere_else() {
+    let told = faults(neutral().with("tokenizer-name", "Qwen/Qwen3-8B").with("chat-template", "x.jinja"));
+    assert!(told.len() == 2 && told.iter().all(|fault| fault.contains("needs --tokenizer-path")), "{told:?}");
+    let told = faults(neutral().with("tokenizer-path", "/nonexistent").with("max-model-len", "-1"));
+    assert!(told[0].starts_with("--tokenizer-path: /nonexistent/tokenizer.json"), "{told:?}");
+    assert!(told[1].starts_with("--max-model-len"), "{told:?}");
+}

@@ -130,3 +130,54 @@ async fn tokens_are_an_engines_to_make() {
     assert_eq!(answer.status(), 503);
     answer.error();
 }
+
+#[tokio::test]
+async fn with_a_tokenizer_tokens_are_made_here_and_a_prompt_that_is_too_long_goes_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": {"<unk>": 0, "hi": 1}, "unk_token": "<unk>"},
+    });
+    std::fs::write(dir.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let template = dir.path().join("chat.jinja");
+    std::fs::write(&template, "{{ messages[0].role }} {{ messages[0].content }}").unwrap();
+    let mut engine = Engine::start().await;
+    let gateway = Gateway::with(|args| {
+        let args = args.with("neutral-endpoints", engine.addr.to_string()).with("max-model-len", "4");
+        let args = args.with("tokenizer-path", dir.path().to_str().unwrap());
+        args.with("chat-template", template.to_str().unwrap())
+    })
+    .await;
+    let post = async |path: &str, body: &str| {
+        let mut client = gateway.client().await;
+        client.post(path, body).await;
+        client.answer().await
+    };
+    let answer = post("/tokenize", r#"{"prompt":"hi you hi"}"#).await.json();
+    assert_eq!(
+        (&answer["tokens"], &answer["count"], &answer["max_model_len"]),
+        (&json!([1, 0, 1]), &json!(3), &json!(4))
+    );
+    let answer = post("/tokenize", r#"{"messages":[{"role":"user","content":"hi"}]}"#).await.json();
+    assert_eq!(answer["tokens"], json!([0, 1]));
+    let wrong = post("/tokenize", "{}").await;
+    assert_eq!(wrong.status(), 400);
+    wrong.error();
+    for path in ["/v1/completions", "/v1/messages"] {
+        let body =
+            r#"{"model":"tiny","prompt":"a b c d","messages":[{"role":"user","content":"a b c"}],"max_tokens":1}"#;
+        let refused = post(path, body).await;
+        assert_eq!(refused.status(), 400, "{path}");
+        assert!(
+            refused.text().contains("the model's longest context is 4 tokens, and the prompt has 4"),
+            "{}",
+            refused.text()
+        );
+    }
+    assert!(engine.is_idle());
+    let mut client = gateway.client().await;
+    client.post("/v1/completions", r#"{"model":"tiny","prompt":"a b c"}"#).await;
+    engine.call().await.answer(200, "{}").await;
+    assert_eq!(client.answer().await.status(), 200);
+}

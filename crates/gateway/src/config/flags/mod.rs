@@ -11,6 +11,7 @@ mod engines;
 mod experiments;
 mod listening;
 mod requests;
+mod tokens;
 mod traffic;
 
 /// One setting of the gateway.
@@ -45,6 +46,8 @@ pub(crate) enum Group {
     Admission,
     /// What happens to a request.
     Requests,
+    /// How prompts are counted.
+    Tokens,
     /// Where requests go beside the cluster.
     Traffic,
     /// For experiments; not shown in `--help`.
@@ -60,6 +63,7 @@ impl Group {
             Self::Engines => "Engines",
             Self::Admission => "Admission",
             Self::Requests => "Requests",
+            Self::Tokens => "Tokens",
             Self::Traffic => "Traffic",
             Self::Hidden => "Experiments",
         }
@@ -98,6 +102,7 @@ pub(crate) fn flags() -> impl Iterator<Item = &'static Flag> {
         engines::FLAGS,
         admission::FLAGS,
         requests::FLAGS,
+        tokens::FLAGS,
         traffic::FLAGS,
         experiments::FLAGS,
     ];
