@@ -7,6 +7,8 @@
 //! |---|---|
 //! | from a path to its handler | `server` |
 //! | samples: the store that keeps them | [`metrics`] |
+//! | spans: the store that keeps them, the language to ask for them | [`traces`], [`traceql`] |
+//! | spans, samples and logs as they arrive | [`otlp`] |
 //! | the HTTP APIs | [`api`] |
 //! | the page, and the stores of others that it can be pointed at | `page`, `elsewhere` |
 //! | flags, and what they become | [`config`] |
@@ -19,10 +21,13 @@ pub mod api;
 pub mod config;
 mod elsewhere;
 pub mod metrics;
+pub mod otlp;
 mod page;
 mod running;
 mod server;
 mod state;
+pub mod traceql;
+pub mod traces;
 
 pub use config::{Args, Config, Fault};
 pub use elsewhere::Backend;

@@ -1,0 +1,3 @@
+//! OTLP in.
+
+pub(crate) mod json;

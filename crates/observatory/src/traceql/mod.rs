@@ -1,0 +1,46 @@
+//! TraceQL: the query language of Grafana Tempo, read and evaluated here.
+//!
+//! A query goes through the modules in this order: `lexer` and `parser` make an `ast` of it, `check` says whether it means
+//! something, `bind` looks its names up in the store, `eval` reads and compares fields of one span, `pipeline` runs on one
+//! trace. On top are the two things that can be asked: [`search`] for traces, and [`metrics`] for numbers over time.
+//!
+//! Semantics are Tempo's as measured, its traps included: an attribute is compared with a constant of its own type only (57
+//! is not 57.0), a regular expression must match the whole text, `&&` and `||` bind alike, a comparison under `!` finds
+//! nothing, and `by(…)` before a function over time does not split its series. In one thing we do better: quantiles are those of the values themselves, not
+//! estimates from power-of-two buckets.
+
+mod ast;
+mod bind;
+mod check;
+mod error;
+mod eval;
+mod fetch;
+mod lexer;
+pub mod metrics;
+mod narrow;
+mod parser;
+mod pipeline;
+pub mod search;
+mod tree;
+mod values;
+pub(crate) mod value;
+
+pub use ast::{Query, Scope};
+pub use error::ParseError;
+pub(crate) use lexer::duration;
+pub use value::Literal;
+pub use values::FieldValues;
+
+
+
+
+/// Reads a query and checks that it means something.
+///
+/// # Errors
+/// Where it does not, with the position of the first token that cannot be.
+pub fn parse(text: &str) -> Result<Query, ParseError> {
+    let mut query = parser::parse(text)?;
+    check::check(&query)?;
+    fetch::keep_trap(&mut query);
+    Ok(query)
+}

@@ -1,0 +1,24 @@
+//! Spans: what is kept of them, where, and for how long.
+//!
+//! Spans arrive in [`Block`]s of about a thousand, in the order in which they came. A block holds everything its spans refer
+//! to, so that the oldest one can be dropped whole when there is no more room. Beside the blocks there is one index from a
+//! trace to its spans. Age is counted from a span's arrival, not from what its sender's clock said: a sender with a wrong
+//! clock cannot make others' spans disappear, nor its own immortal.
+
+pub mod block;
+mod ingest;
+mod log;
+pub mod model;
+mod render;
+mod store;
+mod tags;
+
+pub use block::Block;
+pub use ingest::{Accepted, SpanLimits};
+pub use log::{LogError, SpanLog};
+pub use render::trace_data;
+pub use store::{Limits, SpanStore, Stats, Stored};
+pub use tags::{TagScope, tag_names};
+
+
+
