@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use proxy::server::{BindError, Listener, ListenerConfig};
 use proxy::{Drain, DrainReport};
-use telemetry::Telemetry;
+use telemetry::{Telemetry, clock};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
-use crate::server::handle;
+use crate::server::{handle, receive};
 use crate::state::{State, unix_millis};
+use crate::traces::LogError;
 
 /// How often what is too old is looked for.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(15);
@@ -22,12 +23,17 @@ pub enum StartError {
     /// The address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Data(#[from] LogError),
 }
 
 /// An observatory at work. Dropping it does not stop it; [`Running::shutdown`] does.
 pub struct Running {
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Where else OTLP arrives: gRPC's address, then HTTP's.
+    pub otlp: Vec<SocketAddr>,
     /// What its requests share.
     pub state: Arc<State>,
     drain_timeout: Duration,
@@ -41,13 +47,20 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
     let drain = Drain::new();
     let listener = Listener::bind(config.listen, ListenerConfig::default())?;
     let addr = listener.local_addr();
-    let state = Arc::new(State::new(&config, telemetry, drain.clone()));
+    let state = Arc::new(State::new(&config, telemetry, drain.clone())?);
     let shared = Arc::clone(&state);
     let serving = listener.serve(move |request| handle(Arc::clone(&shared), request), drain.clone());
     drain.spawn(serving);
+    let mut otlp = Vec::new();
+    for wanted in config.traces.otlp {
+        let listener = Listener::bind(wanted, ListenerConfig::default())?;
+        otlp.push(listener.local_addr());
+        let shared = Arc::clone(&state);
+        drain.spawn(listener.serve(move |request| receive(Arc::clone(&shared), request), drain.clone()));
+    }
     drain.spawn(maintain(Arc::clone(&state)));
-    tracing::info!(%addr, "observatory listens");
-    Ok(Running { addr, state, drain_timeout: config.drain_timeout })
+    tracing::info!(%addr, ?otlp, "observatory listens");
+    Ok(Running { addr, otlp, state, drain_timeout: config.drain_timeout })
 }
 
 /// Keeps the store within its bounds until the drain begins.
@@ -57,7 +70,10 @@ async fn maintain(state: Arc<State>) {
     loop {
         tokio::select! {
             () = state.drain.begun() => return,
-            _ = tick.tick() => state.metrics.maintain(unix_millis()),
+            _ = tick.tick() => {
+                state.metrics.maintain(unix_millis());
+                state.spans.prune(clock::now());
+            }
         }
     }
 }

@@ -8,9 +8,9 @@ use hyper::body::Incoming;
 use proxy::Body;
 use serde_json::json;
 
-use crate::api::prometheus;
-use crate::page;
+use crate::api::{prometheus, tempo};
 use crate::state::State;
+use crate::{otlp, page};
 
 /// Answers one request.
 pub(crate) async fn handle(state: Arc<State>, request: Request<Incoming>) -> Response<Body> {
@@ -33,9 +33,23 @@ pub(crate) async fn handle(state: Arc<State>, request: Request<Incoming>) -> Res
         "/metrics" => metrics(&state, request.headers()),
         // Grafana's health check and load balancers ask these of a Prometheus.
         "/-/healthy" | "/-/ready" => json(StatusCode::OK, json!({"status": "ok"}).to_string()),
+        _ if otlp::serves(path) => otlp::handle(Arc::clone(&state.receiver), request).await,
+        _ if tempo::serves(path) => tempo::handle(Arc::clone(&state.spans), request).await,
         _ if path.starts_with(prometheus::PREFIX) => prometheus::handle(&state, request).await,
         _ => json(StatusCode::NOT_FOUND, json!({"error": format!("there is nothing at {path}")}).to_string()),
     }
+}
+
+/// Answers one request on a port where only OTLP arrives.
+pub(crate) async fn receive(state: Arc<State>, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path();
+    if !allowed(&state, request.headers()) {
+        return unauthorized();
+    }
+    if otlp::serves(path) {
+        return otlp::handle(Arc::clone(&state.receiver), request).await;
+    }
+    json(StatusCode::NOT_FOUND, json!({"error": format!("only OTLP arrives here, nothing at {path}")}).to_string())
 }
 
 /// Whether the caller showed the token, where there is one. Two tokens are compared in a time that does not tell where

@@ -20,6 +20,7 @@ pub mod gateway;
 mod itl;
 pub mod logs;
 pub mod metrics;
+pub mod observatory;
 mod origin;
 pub mod otel;
 pub mod otlp;

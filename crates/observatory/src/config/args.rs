@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::TraceArgs;
+
 /// Flags of the observatory.
 #[derive(Clone, clap::Args)]
 pub struct Args {
@@ -32,6 +34,9 @@ pub struct Args {
     #[arg(long, env = "CANDOR_OBSERVATORY_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s",
           value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,
+    /// Spans and OTLP
+    #[command(flatten)]
+    pub traces: TraceArgs,
 }
 
 impl std::fmt::Debug for Args {

@@ -1,8 +1,10 @@
 //! Flags of `candor observatory` and the configuration they become. All faults of a command line are reported together.
 
 mod args;
+mod traces;
 
 pub use args::Args;
+pub use traces::{TraceArgs, TraceConfig};
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,6 +27,8 @@ pub struct Config {
     pub tempo: Option<Backend>,
     /// How long requests in flight may take to finish.
     pub drain_timeout: Duration,
+    /// Spans and OTLP.
+    pub traces: TraceConfig,
 }
 
 /// Text that must not be shown.
@@ -51,6 +55,14 @@ pub enum Fault {
     /// Anybody on the network could read everything.
     #[error("--listen {0} is reachable from other machines: set --token, or listen on a loopback address")]
     Open(SocketAddr),
+    /// Anybody on the network could send telemetry.
+    #[error("--{flag} {addr} is reachable from other machines: set --token, or listen on a loopback address")]
+    OpenOtlp {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        addr: SocketAddr,
+    },
     /// The token cannot be sent.
     #[error("--token holds a character that cannot stand in a header")]
     Token,
@@ -104,6 +116,7 @@ impl Args {
         };
         let prometheus = backend("prometheus-url", self.prometheus_url);
         let tempo = backend("tempo-url", self.tempo_url);
+        let traces = self.traces.validate(self.retention, token.is_some(), &mut faults);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -114,6 +127,7 @@ impl Args {
             prometheus,
             tempo,
             drain_timeout: self.drain_timeout,
+            traces,
         })
     }
 }

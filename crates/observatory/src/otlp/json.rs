@@ -124,9 +124,9 @@ fn any_value(value: &Value) -> Read<AnyValue> {
     let Some((kind, held)) = value.iter().find(|(_, held)| !held.is_null()) else { return Ok(AnyValue::default()) };
     let made = match kind.as_str() {
         "stringValue" => Otlp::StringValue(text(value, "stringValue")?),
-        "boolValue" => Otlp::BoolValue(held.as_bool().ok_or(fault("boolValue", "neither true nor false"))?),
-        "intValue" => Otlp::IntValue(signed(held).ok_or(fault("intValue", "not a 64-bit number"))?),
-        "doubleValue" => Otlp::DoubleValue(double(held).ok_or(fault("doubleValue", "not a number"))?),
+        "boolValue" => Otlp::BoolValue(held.as_bool().ok_or_else(|| fault("boolValue", "neither true nor false"))?),
+        "intValue" => Otlp::IntValue(signed(held).ok_or_else(|| fault("intValue", "not a 64-bit number"))?),
+        "doubleValue" => Otlp::DoubleValue(double(held).ok_or_else(|| fault("doubleValue", "not a number"))?),
         "arrayValue" => {
             let items = object(held, "arrayValue")?.get("values").and_then(Value::as_array);
             let values = items.into_iter().flatten().map(any_value).collect::<Read<_>>()?;
@@ -137,7 +137,7 @@ fn any_value(value: &Value) -> Read<AnyValue> {
         }
         "bytesValue" => {
             let text = held.as_str().and_then(base64);
-            Otlp::BytesValue(text.ok_or(fault("bytesValue", "not in base 64"))?)
+            Otlp::BytesValue(text.ok_or_else(|| fault("bytesValue", "not in base 64"))?)
         }
         _ => return Ok(AnyValue::default()),
     };
@@ -151,13 +151,13 @@ pub(super) fn member<'a>(of: &'a Object, name: &str) -> Option<&'a Value> {
 
 /// A value that must be an object.
 pub(super) fn object<'a>(value: &'a Value, name: &'static str) -> Read<&'a Object> {
-    value.as_object().ok_or(fault(name, "not an object"))
+    value.as_object().ok_or_else(|| fault(name, "not an object"))
 }
 
 /// A list of objects; empty where it is not there.
 pub(super) fn list<T>(of: &Object, name: &'static str, read: impl Fn(&Object) -> Read<T>) -> Read<Vec<T>> {
     let Some(items) = member(of, name) else { return Ok(Vec::new()) };
-    let items = items.as_array().ok_or(fault(name, "not a list"))?;
+    let items = items.as_array().ok_or_else(|| fault(name, "not a list"))?;
     items.iter().map(|item| read(object(item, name)?)).collect()
 }
 
@@ -174,7 +174,7 @@ pub(super) fn text(of: &Object, name: &'static str) -> Read<String> {
 pub(super) fn whole(of: &Object, name: &'static str) -> Read<u64> {
     match member(of, name) {
         None => Ok(0),
-        Some(value) => unsigned(value).ok_or(fault(name, "not a 64-bit number")),
+        Some(value) => unsigned(value).ok_or_else(|| fault(name, "not a 64-bit number")),
     }
 }
 
@@ -183,16 +183,28 @@ pub(super) fn small(of: &Object, name: &'static str) -> Read<u32> {
     whole(of, name).and_then(|number| u32::try_from(number).map_err(|_| fault(name, "not a 32-bit number")))
 }
 
+/// A value that need not be there.
+pub(super) fn optional<T>(of: &Object, name: &'static str, read: fn(&Value) -> Option<T>) -> Read<Option<T>> {
+    member(of, name).map(|value| read(value).ok_or_else(|| fault(name, "not a number"))).transpose()
+}
+
+/// A list of plain values; empty where it is not there.
+pub(super) fn values<T>(of: &Object, name: &'static str, read: fn(&Value) -> Option<T>) -> Read<Vec<T>> {
+    let Some(items) = member(of, name) else { return Ok(Vec::new()) };
+    let items = items.as_array().ok_or_else(|| fault(name, "not a list"))?;
+    items.iter().map(|item| read(item).ok_or_else(|| fault(name, "not a list of numbers"))).collect()
+}
+
 /// A number of an enumeration, or its name; 0 where it is not there.
 pub(super) fn enumeration(of: &Object, name: &'static str, prefix: &str, names: &[&str]) -> Read<i32> {
     match member(of, name) {
         None => Ok(0),
         Some(Value::String(text)) => {
             let found = names.iter().position(|known| text.strip_prefix(prefix) == Some(*known));
-            found.and_then(|place| i32::try_from(place).ok()).ok_or(fault(name, "not one of its names"))
+            found.and_then(|place| i32::try_from(place).ok()).ok_or_else(|| fault(name, "not one of its names"))
         }
         Some(value) => {
-            value.as_i64().and_then(|number| i32::try_from(number).ok()).ok_or(fault(name, "not a number"))
+            value.as_i64().and_then(|number| i32::try_from(number).ok()).ok_or_else(|| fault(name, "not a number"))
         }
     }
 }
@@ -221,11 +233,11 @@ pub(super) fn double(value: &Value) -> Option<f64> {
 fn id(of: &Object, name: &'static str) -> Read<Vec<u8>> {
     let text = match member(of, name) {
         None => return Ok(Vec::new()),
-        Some(value) => value.as_str().ok_or(fault(name, "not a text"))?,
+        Some(value) => value.as_str().ok_or_else(|| fault(name, "not a text"))?,
     };
     let is_hex = text.len().is_multiple_of(8) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let bytes = if is_hex { hex(text) } else { base64(text) };
-    bytes.ok_or(fault(name, "not in hexadecimal"))
+    bytes.ok_or_else(|| fault(name, "not in hexadecimal"))
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {

@@ -117,7 +117,11 @@ pub(super) enum Expr {
     Field(Field),
     Binary(Box<Self>, Op, Box<Self>),
     /// A comparison with a regular expression, which must match the whole text.
-    Match { subject: Box<Self>, pattern: Pattern, negated: bool },
+    Match {
+        subject: Box<Self>,
+        pattern: Pattern,
+        negated: bool,
+    },
     Not(Box<Self>),
     Negative(Box<Self>),
     /// `x != nil` and `x = nil`.
@@ -299,7 +303,11 @@ pub(super) enum Function {
     Quantile(Field, Vec<f64>),
     Histogram(Field),
     /// Spans for which an expression holds beside the others: the `top` most frequent values of each attribute.
-    Compare { selection: Box<Expr>, top: usize, window: Option<(u64, u64)> },
+    Compare {
+        selection: Box<Expr>,
+        top: usize,
+        window: Option<(u64, u64)>,
+    },
 }
 
 /// A later stage of a metrics query.
@@ -312,7 +320,7 @@ pub(super) enum SecondStage {
 
 /// A binary operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Op {
+pub(crate) enum Op {
     And,
     Or,
     Equal,

@@ -38,7 +38,7 @@ fn stages(pipeline: &[Stage]) -> Result<(), ParseError> {
             Stage::By(by) => {
                 type_of(by)?;
                 if !has_field(by) {
-                    return Err(fault("grouping field expressions must reference the span", format!("by({by})")));
+                    return Err(fault("grouping field expressions must reference the span", format_args!("by({by})")));
                 }
             }
             Stage::Coalesce | Stage::Select(_) => {}
@@ -62,7 +62,7 @@ fn spanset(spans: &SpansetExpr) -> Result<(), ParseError> {
 fn filter(expr: &Expr) -> Result<(), ParseError> {
     match type_of(expr)? {
         Type::Bool | Type::Any => Ok(()),
-        _ => Err(fault("span filter field expressions must resolve to a boolean", format!("{{ {expr} }}"))),
+        _ => Err(fault("span filter field expressions must resolve to a boolean", format_args!("{{ {expr} }}"))),
     }
 }
 
@@ -71,12 +71,12 @@ fn scalar(of: &Scalar) -> Result<(), ParseError> {
         Scalar::Literal(_) | Scalar::Aggregate(Aggregate::Count, _) | Scalar::Aggregate(_, None) => Ok(()),
         Scalar::Aggregate(_, Some(expr)) => {
             if !type_of(expr)?.fits(Type::Number) {
-                return Err(fault("aggregate field expressions must resolve to a number type", of.to_string()));
+                return Err(fault("aggregate field expressions must resolve to a number type", of));
             }
             if has_field(expr) {
                 return Ok(());
             }
-            Err(fault("aggregate field expressions must reference the span", of.to_string()))
+            Err(fault("aggregate field expressions must reference the span", of))
         }
         Scalar::Arithmetic(left, _, right) => scalar(left).and_then(|()| scalar(right)),
     }
@@ -90,7 +90,7 @@ fn type_of(expr: &Expr) -> Result<Type, ParseError> {
         Expr::Binary(left, op, right) => binary(expr, left, *op, right),
         Expr::Match { subject, .. } => match type_of(subject)? {
             Type::Any | Type::Text => Ok(Type::Bool),
-            _ => Err(fault("illegal operation for the given types", expr.to_string())),
+            _ => Err(fault("illegal operation for the given types", expr)),
         },
         Expr::Not(inner) => expect(inner, Type::Bool, expr),
         Expr::Negative(inner) => expect(inner, Type::Number, expr),
@@ -102,17 +102,13 @@ fn type_of(expr: &Expr) -> Result<Type, ParseError> {
 }
 
 fn expect(inner: &Expr, wanted: Type, whole: &Expr) -> Result<Type, ParseError> {
-    if type_of(inner)?.fits(wanted) {
-        Ok(wanted)
-    } else {
-        Err(fault("illegal operation for the given type", whole.to_string()))
-    }
+    if type_of(inner)?.fits(wanted) { Ok(wanted) } else { Err(fault("illegal operation for the given type", whole)) }
 }
 
 fn binary(whole: &Expr, left: &Expr, op: Op, right: &Expr) -> Result<Type, ParseError> {
     let (left, right) = (type_of(left)?, type_of(right)?);
     if !left.fits(right) {
-        return Err(fault("binary operations must operate on the same type", whole.to_string()));
+        return Err(fault("binary operations must operate on the same type", whole));
     }
     let legal = |wanted: Type| left.fits(wanted) && right.fits(wanted);
     let (legal, result) = match op {
@@ -121,7 +117,7 @@ fn binary(whole: &Expr, left: &Expr, op: Op, right: &Expr) -> Result<Type, Parse
         _ if op.is_comparison() => (legal(Type::Number) || legal(Type::Text), Type::Bool),
         _ => (legal(Type::Number), Type::Number),
     };
-    if legal { Ok(result) } else { Err(fault("illegal operation for the given types", whole.to_string())) }
+    if legal { Ok(result) } else { Err(fault("illegal operation for the given types", whole)) }
 }
 
 fn type_of_literal(literal: &Literal) -> Type {
@@ -179,6 +175,6 @@ fn has_field(expr: &Expr) -> bool {
     }
 }
 
-fn fault(what: &str, shown: String) -> ParseError {
+fn fault(what: &str, shown: impl std::fmt::Display) -> ParseError {
     ParseError::whole(format!("{what}: {shown}"))
 }

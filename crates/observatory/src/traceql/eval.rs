@@ -30,9 +30,8 @@ impl<'a> Context<'a> {
             Expr::Binary(left, op, right) if op.is_comparison() => self.compare(left, *op, right),
             Expr::Not(inner) => !self.holds(inner),
             Expr::Exists(inner, exists) => self.any(inner, &mut |value| !value.is_nil()) == *exists,
-            Expr::Match { subject, pattern, negated } => {
-                self.any(subject, &mut |value| matches(value, &pattern.regex).is_some_and(|matched| matched != *negated))
-            }
+            Expr::Match { subject, pattern, negated } => self
+                .any(subject, &mut |value| matches(value, &pattern.regex).is_some_and(|matched| matched != *negated)),
             Expr::Literal(Literal::Bool(truth)) => *truth,
             Expr::Field(field) => self.any_of(field, &mut |value| matches!(value, Value::Bool(true))),
             Expr::Literal(_) | Expr::Binary(..) | Expr::Negative(_) => false,

@@ -67,17 +67,58 @@ pub(super) struct Placed {
 
 /// Operators and brackets; of those that begin alike the longest comes first.
 const SYMBOLS: &[&str] = &[
-    "!>>", "!<<", "&>>", "&<<", "!=", "!~", "!>", "!<", "=~", ">=", "<=", ">>", "<<", "&&", "||", "&~", "&>", "&<", "{", "}",
-    "(", ")", ",", "=", ">", "<", "+", "-", "/", "%", "*", "^", "!", "|", "~",
+    "!>>", "!<<", "&>>", "&<<", "!=", "!~", "!>", "!<", "=~", ">=", "<=", ">>", "<<", "&&", "||", "&~", "&>", "&<",
+    "{", "}", "(", ")", ",", "=", ">", "<", "+", "-", "/", "%", "*", "^", "!", "|", "~",
 ];
 
 /// Words with a meaning of their own.
 const KEYWORDS: &[&str] = &[
-    "true", "false", "nil", "ok", "error", "unset", "unspecified", "internal", "server", "client", "producer", "consumer",
-    "duration", "childCount", "name", "status", "statusMessage", "kind", "rootName", "rootServiceName", "rootService",
-    "traceDuration", "nestedSetLeft", "nestedSetRight", "nestedSetParent", "parent", "count", "avg", "max", "min", "sum",
-    "by", "coalesce", "select", "rate", "count_over_time", "min_over_time", "max_over_time", "avg_over_time",
-    "sum_over_time", "quantile_over_time", "histogram_over_time", "compare", "topk", "bottomk", "with",
+    "true",
+    "false",
+    "nil",
+    "ok",
+    "error",
+    "unset",
+    "unspecified",
+    "internal",
+    "server",
+    "client",
+    "producer",
+    "consumer",
+    "duration",
+    "childCount",
+    "name",
+    "status",
+    "statusMessage",
+    "kind",
+    "rootName",
+    "rootServiceName",
+    "rootService",
+    "traceDuration",
+    "nestedSetLeft",
+    "nestedSetRight",
+    "nestedSetParent",
+    "parent",
+    "count",
+    "avg",
+    "max",
+    "min",
+    "sum",
+    "by",
+    "coalesce",
+    "select",
+    "rate",
+    "count_over_time",
+    "min_over_time",
+    "max_over_time",
+    "avg_over_time",
+    "sum_over_time",
+    "quantile_over_time",
+    "histogram_over_time",
+    "compare",
+    "topk",
+    "bottomk",
+    "with",
 ];
 
 /// Scopes that are followed by an attribute's name.
@@ -248,7 +289,8 @@ impl<'a> Lexer<'a> {
 }
 
 fn is_attribute_char(c: char) -> bool {
-    !c.is_whitespace() && !matches!(c, '{' | '}' | '(' | ')' | '=' | '~' | '!' | '<' | '>' | '&' | '|' | '^' | ',' | '"')
+    !c.is_whitespace()
+        && !matches!(c, '{' | '}' | '(' | ')' | '=' | '~' | '!' | '<' | '>' | '&' | '|' | '^' | ',' | '"')
 }
 
 fn starts_number(text: &str) -> bool {

@@ -22,17 +22,14 @@ mod parser;
 mod pipeline;
 pub mod search;
 mod tree;
-mod values;
 pub(crate) mod value;
+mod values;
 
 pub use ast::{Query, Scope};
 pub use error::ParseError;
 pub(crate) use lexer::duration;
 pub use value::Literal;
 pub use values::FieldValues;
-
-
-
 
 /// Reads a query and checks that it means something.
 ///

@@ -137,7 +137,9 @@ fn standing(
                 tree.parent(place).is_some_and(|parent| below[parent] > usize::from(is_other[place]))
             });
         }
-        Relation::Parent => others.iter().filter_map(|&place| tree.parent(place)).for_each(|parent| marked[parent] = true),
+        Relation::Parent => {
+            others.iter().filter_map(|&place| tree.parent(place)).for_each(|parent| marked[parent] = true)
+        }
         Relation::Ancestor => {
             for &place in others {
                 // Above a marked span all are marked.

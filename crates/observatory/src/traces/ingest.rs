@@ -158,7 +158,9 @@ impl Cut<'_> {
             links,
             trace_state: self.cut(&span.trace_state).to_owned(),
             flags: span.flags,
-            dropped_attrs: span.dropped_attributes_count.saturating_add(over(span.attributes.len(), self.limits.attributes)),
+            dropped_attrs: span
+                .dropped_attributes_count
+                .saturating_add(over(span.attributes.len(), self.limits.attributes)),
             dropped_events: span.dropped_events_count.saturating_add(lost_events),
             dropped_links: span.dropped_links_count.saturating_add(lost_links),
         }))

@@ -19,6 +19,3 @@ pub use log::{LogError, SpanLog};
 pub use render::trace_data;
 pub use store::{Limits, SpanStore, Stats, Stored};
 pub use tags::{TagScope, tag_names};
-
-
-

@@ -167,9 +167,10 @@ impl Stored {
         const SEARCHED: usize = 512;
         let held = self.trace(span.trace);
         let from = held.len().saturating_sub(SEARCHED);
-        held[from..].iter().filter_map(|&number| self.span(number)).any(|(_, known)| {
-            known.id == span.id && known.start == span.start && known.kind == span.kind
-        })
+        held[from..]
+            .iter()
+            .filter_map(|&number| self.span(number))
+            .any(|(_, known)| known.id == span.id && known.start == span.start && known.kind == span.kind)
     }
 
     /// Adds a span to the open block, to which its symbols belong.

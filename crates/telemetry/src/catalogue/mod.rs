@@ -5,6 +5,7 @@
 
 pub(crate) mod gateway;
 pub(crate) mod nixl;
+pub(crate) mod observatory;
 mod print;
 pub(crate) mod process;
 pub(crate) mod scheduler;
@@ -54,6 +55,8 @@ pub enum Component {
     Sidecar,
     /// `candor engine`.
     Engine,
+    /// `candor observatory`.
+    Observatory,
     /// Every process.
     Every,
 }
@@ -130,6 +133,7 @@ impl Component {
             Self::Scheduler => "scheduler",
             Self::Sidecar => "sidecar",
             Self::Engine => "engine",
+            Self::Observatory => "observatory",
             Self::Every => "every process",
         }
     }
@@ -179,7 +183,7 @@ const PART_MS: &[f64] = &[
 
 /// Every metric, by component and in the order of the reference page.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [gateway::ALL, scheduler::ALL, sidecar::ALL, process::ALL, vllm::ALL, nixl::ALL, sglang::ALL]
+    [gateway::ALL, scheduler::ALL, sidecar::ALL, observatory::ALL, process::ALL, vllm::ALL, nixl::ALL, sglang::ALL]
         .into_iter()
         .flatten()
         .copied()

@@ -7,8 +7,14 @@ use serde_json::{Value, json};
 use super::{Component, Label, Metric, all};
 
 /// The order of the reference.
-const COMPONENTS: [Component; 5] =
-    [Component::Gateway, Component::Scheduler, Component::Sidecar, Component::Engine, Component::Every];
+const COMPONENTS: [Component; 6] = [
+    Component::Gateway,
+    Component::Scheduler,
+    Component::Sidecar,
+    Component::Engine,
+    Component::Observatory,
+    Component::Every,
+];
 
 /// A text table, one block per component.
 pub fn table() -> String {

@@ -42,8 +42,7 @@ fn answer(store: &SpanStore, query: &Query, window: &Window, exemplars: usize) -
 
 /// About 240 samples, at a step that is easy to read.
 fn default_step(range: u64) -> u64 {
-    const STEPS_MS: &[u64] =
-        &[3_600_000, 300_000, 60_000, 15_000, 5_000, 1_000, 50];
+    const STEPS_MS: &[u64] = &[3_600_000, 300_000, 60_000, 15_000, 5_000, 1_000, 50];
     let wanted = range / 240 / 1_000_000;
     let least = if range < 60_000_000_000 { 50 } else { 1_000 };
     let unit = STEPS_MS.iter().copied().find(|unit| wanted > *unit && *unit >= least).unwrap_or(least);
@@ -57,7 +56,7 @@ fn shape(answer: &Answer, series: impl Fn(&Series) -> Value) -> Reply {
         .put("series", series)
         .put("metrics", metrics)
         .put_some("message", answer.message.clone().unwrap_or_default());
-    Reply::json(body.into_value())
+    Reply::json(&body.into_value())
 }
 
 fn ranged(series: &Series, window: &Window) -> Value {

@@ -70,7 +70,7 @@ fn answer(store: &SpanStore, path: &str, query: &str, accept: &str) -> Reply {
         Some(Route::Tags { scoped }) => tags::names(store, &params, scoped),
         Some(Route::TagValues { name, typed }) => tags::values(store, &params, &name, typed),
         Some(Route::Echo) => Ok(Reply::text(StatusCode::OK, "echo")),
-        Some(Route::BuildInfo) => Ok(Reply::json(build_info())),
+        Some(Route::BuildInfo) => Ok(Reply::json(&build_info())),
         Some(Route::Version) => Ok(Reply::text(StatusCode::OK, format!("tempo, version {TEMPO_VERSION} (candor)\n"))),
         None => Ok(Reply::text(StatusCode::NOT_FOUND, "404 page not found\n")),
     };
@@ -173,7 +173,7 @@ impl Reply {
         Self { status, kind: TEXT, body: Bytes::from(text.into()) }
     }
 
-    fn json(value: Value) -> Self {
+    fn json(value: &Value) -> Self {
         Self { status: StatusCode::OK, kind: JSON, body: Bytes::from(value.to_string()) }
     }
 

@@ -25,7 +25,7 @@ pub(super) fn answer(store: &SpanStore, params: &Params) -> Result<Reply, Fault>
         longest: params.duration("maxDuration")?.unwrap_or(u64::MAX),
     };
     let found = search(&store.read(), &query, &bounds);
-    Ok(Reply::json(shape(&found)))
+    Ok(Reply::json(&shape(&found)))
 }
 
 fn query(params: &Params) -> Result<Query, Fault> {

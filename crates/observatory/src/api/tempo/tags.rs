@@ -63,7 +63,7 @@ pub(super) fn names(store: &SpanStore, params: &Params, scoped: bool) -> Result<
         }
     }
     drop(stored);
-    Ok(Reply::json(if scoped {
+    Ok(Reply::json(&if scoped {
         let scopes = scopes.into_iter().map(|(name, tags)| json!({"name": name, "tags": tags}));
         json!({"scopes": scopes.collect::<Vec<_>>(), "metrics": {}})
     } else {
@@ -91,7 +91,7 @@ pub(super) fn values(store: &SpanStore, params: &Params, name: &str, typed: bool
         .into_iter()
         .map(|(kind, value)| if typed { json!({"type": kind, "value": value}) } else { json!(value) })
         .collect();
-    Ok(Reply::json(json!({"tagValues": values, "metrics": {}})))
+    Ok(Reply::json(&json!({"tagValues": values, "metrics": {}})))
 }
 
 fn typed_value(literal: &Literal) -> (&'static str, String) {

@@ -29,8 +29,8 @@ pub(super) fn answer(store: &SpanStore, id: &str, enveloped: bool, protobuf: boo
     Ok(match (protobuf, enveloped) {
         (true, true) => Reply::protobuf(Envelope { trace: Some(trace) }.encode_to_vec()),
         (true, false) => Reply::protobuf(trace.encode_to_vec()),
-        (false, true) => Reply::json(json!({"trace": {"resourceSpans": groups(&trace)}})),
-        (false, false) => Reply::json(json!({"batches": groups(&trace)})),
+        (false, true) => Reply::json(&json!({"trace": {"resourceSpans": groups(&trace)}})),
+        (false, false) => Reply::json(&json!({"batches": groups(&trace)})),
     })
 }
 

@@ -153,7 +153,9 @@ impl<'q> Accumulator<'q> {
             Some(format!("more than {MAX_SERIES} series: the others are left out"))
         } else if self.refused_float {
             let function = function_name(&self.metrics.function);
-            Some(format!("{function} counts whole numbers and durations only, as Tempo does: floating-point values are left out"))
+            Some(format!(
+                "{function} counts whole numbers and durations only, as Tempo does: floating-point values are left out"
+            ))
         } else {
             None
         };
@@ -246,9 +248,8 @@ impl Group {
                 let of = |exponent: u32| {
                     let upper = 2_f64.powi(exponent.cast_signed()) / scale;
                     let values = self.cells.iter().map(|cell| Some(cell.in_bucket(exponent) as f64)).collect();
-                    let inside = |exemplar: &Exemplar| {
-                        exemplar.value.is_some_and(|value| value <= upper && value > upper / 2.0)
-                    };
+                    let inside =
+                        |exemplar: &Exemplar| exemplar.value.is_some_and(|value| value <= upper && value > upper / 2.0);
                     let exemplars = exemplars.iter().filter(|exemplar| inside(exemplar)).cloned().collect();
                     Series { labels: with(&labels, "__bucket", Literal::Float(upper)), values, exemplars }
                 };

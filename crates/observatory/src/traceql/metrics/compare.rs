@@ -49,7 +49,8 @@ pub(super) fn run(
             values.series(&mut series, name, &key, top);
         }
     }
-    let message = (series.len() > MAX_SERIES).then(|| format!("more than {MAX_SERIES} series: the others are left out"));
+    let message =
+        (series.len() > MAX_SERIES).then(|| format!("more than {MAX_SERIES} series: the others are left out"));
     series.truncate(MAX_SERIES);
     Answer { series, message, inspected }
 }

@@ -78,7 +78,9 @@ impl Window {
         if self.instant {
             return Some(0);
         }
-        usize::try_from(start.saturating_sub(self.first).div_ceil(self.step)).ok().filter(|&sample| sample < self.samples)
+        usize::try_from(start.saturating_sub(self.first).div_ceil(self.step))
+            .ok()
+            .filter(|&sample| sample < self.samples)
     }
 }
 

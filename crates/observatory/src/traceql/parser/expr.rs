@@ -189,16 +189,3 @@ pub(super) fn comparison(symbol: &str) -> Option<Op> {
 fn brief(error: &regex::Error) -> String {
     error.to_string().lines().last().unwrap_or_default().trim().to_owned()
 }
-
-#[cfg(test)]
-mod tests {
-    use regex::Regex;
-
-    use super::*;
-
-    #[test]
-    fn the_reason_of_a_bad_pattern_is_one_line() {
-        let error = Regex::new("a(").expect_err("a bad pattern");
-        assert_eq!(brief(&error), "error: unclosed group");
-    }
-}

@@ -99,11 +99,14 @@ impl Parser {
         }
         self.expect(")")?;
         let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
-        let wrong = || ParseError::whole("compare() takes a positive number of values, then a start and an end in nanoseconds");
+        let wrong =
+            || ParseError::whole("compare() takes a positive number of values, then a start and an end in nanoseconds");
         let (top, window) = match numbers[..] {
             [] => (Some(10), None),
             [top] => (positive(top), None),
-            [top, from, to] => (positive(top), Some((positive(from).ok_or_else(wrong)?, positive(to).ok_or_else(wrong)?))),
+            [top, from, to] => {
+                (positive(top), Some((positive(from).ok_or_else(wrong)?, positive(to).ok_or_else(wrong)?)))
+            }
             _ => return Err(wrong()),
         };
         let top = top.and_then(|top| usize::try_from(top).ok()).ok_or_else(wrong)?;

@@ -74,9 +74,13 @@ impl Parser {
 
     /// The fault that the current token cannot be here.
     fn unexpected(&self, expected: &[&str]) -> ParseError {
-        let (line, column) =
-            self.tokens.get(self.at).or(self.tokens.last()).map_or((1, 1), |placed| (placed.line, placed.column));
-        let expecting = if expected.is_empty() { String::new() } else { format!(", expecting {}", expected.join(" or ")) };
+        let (line, column) = self
+            .tokens
+            .get(self.at)
+            .or_else(|| self.tokens.last())
+            .map_or((1, 1), |placed| (placed.line, placed.column));
+        let expecting =
+            if expected.is_empty() { String::new() } else { format!(", expecting {}", expected.join(" or ")) };
         ParseError::new(line, column, format!("syntax error: unexpected {}{expecting}", self.peek()))
     }
 
