@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("pd", &["openai"]),
     ("cluster", &["proxy", "telemetry"]),
     ("coordinator", &["openai", "pd", "proxy", "telemetry"]),
+    ("agent", &["cluster", "proxy", "telemetry"]),
     ("engine", &["cluster", "openai", "proxy", "telemetry"]),
     ("sidecar", &["coordinator", "openai", "pd", "proxy", "telemetry"]),
     ("scheduler", &["cluster", "proxy", "telemetry"]),
@@ -31,6 +32,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "candor",
         &[
+            "agent",
             "audit",
             "bench",
             "dashboards",

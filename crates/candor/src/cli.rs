@@ -47,6 +47,8 @@ enum Command {
     Engine(engine::Args),
     /// Prometheus and its query API for one machine; the page's server
     Observatory(observatory::Args),
+    /// Make an unpatched vLLM or SGLang an instance of full mode
+    Agent(agent::Args),
     /// Hold what was reported against a stopwatch in the client
     Audit(audit::Args),
     /// What Candor costs beside a bare proxy
@@ -77,6 +79,7 @@ impl Cli {
             Command::Sidecar(args) => component::sidecar(args, &logging),
             Command::Engine(args) => component::engine(args, &logging),
             Command::Observatory(args) => component::observatory(args, &logging),
+            Command::Agent(args) => component::agent(args, &logging),
             Command::Demo(args) => {
                 logging.start("warn")?;
                 fleet::demo::run(&args)

@@ -89,6 +89,20 @@ pub(crate) fn engine(args: engine::Args, logging: &Logging) -> Result<ExitCode> 
     })
 }
 
+/// `candor agent`.
+pub(crate) fn agent(args: agent::Args, logging: &Logging) -> Result<ExitCode> {
+    logging.start("info")?;
+    let config = match args.validate() {
+        Ok(config) => config,
+        Err(faults) => return Ok(refuse(&faults)),
+    };
+    serve("candor-agent", async |telemetry| {
+        let running = agent::start(config, telemetry).await?;
+        stopped().await?;
+        Ok(running.shutdown().await)
+    })
+}
+
 /// `candor observatory`.
 pub(crate) fn observatory(args: observatory::Args, logging: &Logging) -> Result<ExitCode> {
     logging.start("info")?;

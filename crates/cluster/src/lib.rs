@@ -7,7 +7,8 @@
 //! - [`keys`]: under which names they lie there;
 //! - [`api`]: the JSON that gateways and the scheduler exchange;
 //! - [`cms`]: where instances say what they are and how they are;
-//! - [`discovery`]: which instances there are, for gateways.
+//! - [`discovery`]: which instances there are, for gateways;
+//! - [`publication`]: what an instance says of itself, to both.
 //!
 //! A record that cannot be read is an error that names its key ([`BadRecord`]), and costs that record only.
 
@@ -16,9 +17,11 @@ pub mod cms;
 pub mod discovery;
 mod etcd;
 pub mod keys;
+pub mod publication;
 pub mod records;
 mod redis;
 
 pub use etcd::{Credentials, EtcdEndpoints};
+pub use publication::Publication;
 pub use records::BadRecord;
 pub use redis::{Redis, RedisConfig, RedisUrlError, StoreError};

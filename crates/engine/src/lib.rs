@@ -27,5 +27,4 @@ pub use api::Dialect;
 pub use config::{Args, Config, Connector, Fault, KvArgs, LatencyArgs, Role};
 pub use fault::HEADER as FAULT_HEADER;
 pub use instance::Clockwork;
-pub use publish::{Publication, PublishArgs, PublishFault};
 pub use running::{Running, StartError, start};

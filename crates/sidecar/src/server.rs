@@ -228,6 +228,7 @@ fn serve_metrics(listener: Listener, telemetry: Arc<Telemetry>, shared: &Arc<Sha
                 ("/metrics", _) => metrics(&telemetry, &request),
                 ("/health", _) => plain(StatusCode::OK, "ok\n"),
                 ("/ready", Some(rank)) => ready(&rank).await,
+                ("/in-flight", Some(rank)) => in_flight(&rank),
                 _ => coordinator::made(Stage::Receive, &ApiError::new(ErrorKind::NotFound, "there is nothing here")),
             }
         }
@@ -240,6 +241,14 @@ fn metrics(telemetry: &Telemetry, request: &Request<Incoming>) -> Response<Body>
     let (kind, text) = telemetry.metrics_response(accept);
     let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// Who has not been answered yet; what an agent beside the engine asks, many times a second.
+fn in_flight(rank: &Rank) -> Response<Body> {
+    let text = serde_json::json!({ "requests": rank.shared.coordinator.in_flight() }).to_string();
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

@@ -6,7 +6,7 @@ mod support;
 
 use http::Request;
 use proxy::Body;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{COMPLETIONS, World, get, post, prefilled};
 
 async fn refused(world: &World, request: Request<Body>) -> (u16, String) {
@@ -188,4 +188,33 @@ async fn a_trace_begins_here_or_goes_on() {
     assert_eq!((call.header("tracestate"), call.header("baggage")), (vec!["vendor=1"], vec!["a=b"]));
     call.json_answer(200, &json!({}).to_string()).await;
     sent.await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_in_flight_are_listed_from_their_arrival_to_their_end() {
+    let mut world = World::start("nixlv2", &[]).await;
+    let metrics = world.sidecar.metrics_addr.unwrap();
+    let client = world.client.clone();
+    let list = async || -> Value {
+        let text = support::send(&client, metrics, get("/in-flight")).await.text().await;
+        serde_json::from_str::<Value>(&text).unwrap()["requests"].take()
+    };
+    assert_eq!(list().await, json!([]));
+    let mut request = post(COMPLETIONS, r#"{"prompt":"p","stream":true}"#);
+    request.headers_mut().insert("x-request-id", "r1".parse().unwrap());
+    let sent = world.sending(request);
+    let mut call = world.decode.next().await;
+    let listed = list().await;
+    assert_eq!((&listed[0]["id"], &listed[0]["first_token"]), (&json!("r1"), &json!(false)), "{listed}");
+    assert_eq!(listed[0]["streaming"], true);
+    let (age, decode) = (listed[0]["age_seconds"].as_f64().unwrap(), listed[0]["decode_seconds"].as_f64().unwrap());
+    assert!(age >= decode && decode > 0.0, "{listed}");
+    call.begin_stream().await;
+    call.token("a").await;
+    let mut reply = sent.await.unwrap();
+    reply.until("a").await;
+    assert_eq!(list().await[0]["first_token"], true);
+    drop(reply);
+    world.ended(1).await;
+    assert_eq!(list().await, json!([]));
 }

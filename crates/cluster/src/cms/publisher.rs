@@ -22,11 +22,11 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What an instance knows of itself.
 pub trait Reporter: Send + 'static {
+    /// What it is. Written at once where it is another than before.
+    fn metadata(&mut self) -> InstanceMetadata;
+
     /// How it is now, with a time stamp and an `update_id` above the last one's.
     fn status(&mut self) -> InstanceStatus;
-
-    /// The last status reached the store: what it listed as recent need not be listed again.
-    fn published(&mut self) {}
 }
 
 /// What and where to publish.
@@ -34,8 +34,6 @@ pub trait Reporter: Send + 'static {
 pub struct Publisher {
     /// Where to.
     pub store: Store,
-    /// What the instance is.
-    pub metadata: InstanceMetadata,
     /// Notified when the status changes.
     pub changes: Arc<Notify>,
     /// Statuses are this far apart at least. Upstream's llumlet: 40 ms.
@@ -46,54 +44,58 @@ impl Publisher {
     /// Publishes until `drain` begins; then removes the records, so that nobody sends anything here any more.
     ///
     /// A store that cannot be written to is tried again until it can, with what is true by then. Nothing is queued.
-    pub async fn run(mut self, mut reporter: impl Reporter, drain: Drain) {
+    pub async fn run(self, mut reporter: impl Reporter, drain: Drain) {
+        let id = reporter.metadata().instance_id;
         tokio::select! {
             () = drain.begun() => {}
-            () = self.publish(&mut reporter) => {}
+            () = self.publish(&id, &mut reporter) => {}
         }
-        let id = &self.metadata.instance_id;
-        match self.store.remove(id).await {
+        match self.store.remove(&id).await {
             Ok(()) => tracing::info!(instance = id, "CMS records removed"),
             Err(error) => tracing::warn!(instance = id, %error, "CMS records not removed; they expire"),
         }
     }
 
-    async fn publish(&mut self, reporter: &mut impl Reporter) {
-        let mut metadata_due = clock::now();
+    async fn publish(&self, id: &str, reporter: &mut impl Reporter) {
+        let mut written = Written::default();
         let mut failing = false;
         loop {
-            match self.write(reporter, &mut metadata_due).await {
+            match self.write(reporter, &mut written).await {
                 Ok(()) => {
-                    if failing {
-                        tracing::info!(instance = self.metadata.instance_id, "CMS records are written again");
+                    if std::mem::take(&mut failing) {
+                        tracing::info!(instance = id, "CMS records are written again");
                     }
-                    failing = false;
                     tokio::time::sleep(self.min_interval).await;
                     // A change during the pause above is remembered.
                     let _ = tokio::time::timeout(IDLE_INTERVAL, self.changes.notified()).await;
                 }
                 Err(error) => {
-                    if !failing {
-                        tracing::warn!(instance = self.metadata.instance_id, %error, "CMS records not written; trying on");
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(instance = id, %error, "CMS records not written; trying on");
                     }
-                    failing = true;
-                    // Whatever came back may have come back empty.
-                    metadata_due = clock::now();
+                    // Whatever comes back may come back empty.
+                    written = Written::default();
                     tokio::time::sleep(RETRY_INTERVAL.max(self.min_interval)).await;
                 }
             }
         }
     }
 
-    async fn write(&mut self, reporter: &mut impl Reporter, metadata_due: &mut Moment) -> Result<(), StoreError> {
+    async fn write(&self, reporter: &mut impl Reporter, written: &mut Written) -> Result<(), StoreError> {
         let now = clock::now();
-        if now >= *metadata_due {
-            self.metadata.utc_update = now.unix_nanos() as f64 / 1e9;
-            self.store.put_metadata(&self.metadata).await?;
-            *metadata_due = now + METADATA_INTERVAL;
+        let mut metadata = reporter.metadata();
+        if written.metadata.as_ref() != Some(&metadata) || now >= written.due {
+            *written = Written { metadata: Some(metadata.clone()), due: now + METADATA_INTERVAL };
+            metadata.utc_update = now.unix_nanos() as f64 / 1e9;
+            self.store.put_metadata(&metadata).await?;
         }
-        self.store.put_status(&reporter.status()).await?;
-        reporter.published();
-        Ok(())
+        self.store.put_status(&reporter.status()).await
     }
+}
+
+/// The metadata that lies in the store, and when it is to be written again all the same.
+#[derive(Default)]
+struct Written {
+    metadata: Option<InstanceMetadata>,
+    due: Moment,
 }

@@ -143,6 +143,10 @@ async fn a_refusal_is_said_as_redis_says_it_and_without_the_password() {
 struct Counting(i32);
 
 impl Reporter for Counting {
+    fn metadata(&mut self) -> InstanceMetadata {
+        metadata("a")
+    }
+
     fn status(&mut self) -> InstanceStatus {
         self.0 += 1;
         status("a", self.0)
@@ -154,12 +158,8 @@ async fn a_publisher_writes_again_to_a_redis_that_came_back_empty_and_cleans_up_
     let mut redis = testkit::Redis::start().await;
     let written = store(&redis.url(), PATIENCE);
     let (drain, changes) = (Drain::new(), Arc::new(Notify::new()));
-    let publisher = Publisher {
-        store: written.clone(),
-        metadata: metadata("a"),
-        changes: Arc::clone(&changes),
-        min_interval: Duration::from_millis(1),
-    };
+    let publisher =
+        Publisher { store: written.clone(), changes: Arc::clone(&changes), min_interval: Duration::from_millis(1) };
     drain.spawn(publisher.run(Counting::default(), drain.clone()));
     let read = store(&redis.url(), PATIENCE);
     let latest = async || match read.statuses(["a"]).await {

@@ -2,7 +2,7 @@
 
 use super::{Connector, Role};
 use crate::api::Dialect;
-use crate::publish::PublishArgs;
+use cluster::publication::PublishArgs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -3,25 +3,29 @@
 use crate::core::Load;
 use crate::engine::Engine;
 use cluster::cms::Reporter;
-use cluster::records::InstanceStatus;
+use cluster::records::{InstanceMetadata, InstanceStatus};
 use std::sync::Arc;
 use telemetry::clock;
 
 /// Counts what it reports.
 pub(super) struct Status {
-    id: String,
+    metadata: InstanceMetadata,
     engine: Arc<Engine>,
     update_id: i32,
     timestamp_ms: i64,
 }
 
 impl Status {
-    pub(super) fn new(id: String, engine: Arc<Engine>) -> Self {
-        Self { id, engine, update_id: 0, timestamp_ms: 0 }
+    pub(super) fn new(metadata: InstanceMetadata, engine: Arc<Engine>) -> Self {
+        Self { metadata, engine, update_id: 0, timestamp_ms: 0 }
     }
 }
 
 impl Reporter for Status {
+    fn metadata(&mut self) -> InstanceMetadata {
+        self.metadata.clone()
+    }
+
     fn status(&mut self) -> InstanceStatus {
         let snapshot = self.engine.instance.snapshot();
         // After the snapshot: what is in it was true by then. Readers ignore a status that is not newer than the last.
@@ -29,7 +33,7 @@ impl Reporter for Status {
         self.timestamp_ms = now_ms.max(self.timestamp_ms + 1);
         self.update_id = self.update_id.wrapping_add(1).max(1);
         InstanceStatus {
-            instance_id: self.id.clone(),
+            instance_id: self.metadata.instance_id.clone(),
             schedulable: self.engine.is_ready(),
             timestamp_ms: self.timestamp_ms,
             update_id: self.update_id,

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use cluster::RedisConfig;
 use cluster::cms::Store;
 use cluster::discovery::{Discovery, Source};
 use cluster::records::{InstanceMetadata, InstanceStatus};
-use engine::Publication;
+use cluster::{Publication, RedisConfig};
 use http::Method;
 use proxy::Drain;
 use serde_json::json;
@@ -118,6 +117,7 @@ async fn in_redis_it_is_there_from_its_start_to_its_end() {
     assert_eq!((metadata.ip.as_str(), metadata.api_server_port), ("127.0.0.1", i32::from(engine.addr().port())));
     assert_eq!((metadata.instance_type.as_str(), metadata.backend_type.as_str()), ("decode", "vLLM"));
     assert_eq!((metadata.dp_rank, metadata.data_parallel_size, metadata.block_size), (1, 2, 32));
+    assert_eq!(metadata.model, "tiny");
     assert_eq!((metadata.unit_id.as_str(), metadata.node_id.as_str()), ("u", "n"));
     assert_eq!(metadata.kvt_port, i32::from(engine.running.side_channel_addr.port()));
     assert!(metadata.utc_create > 1.7e9 && metadata.utc_update >= metadata.utc_create);
@@ -130,7 +130,7 @@ async fn in_redis_it_is_there_from_its_start_to_its_end() {
     eventually("readiness", || async { seen().await.is_some_and(|status| status.schedulable) }).await;
     eventually("an announcement", || async { discovery.roster().instances().len() == 1 }).await;
     let instance = discovery.roster().instances()[0].clone();
-    assert_eq!((instance.id.as_str(), instance.model.as_str()), ("e_dp1", "tiny"));
+    assert_eq!((instance.id.as_str(), instance.model.as_str()), ("e-r1_dp1", "tiny"));
     assert_eq!(instance.endpoint.to_string(), engine.addr().to_string());
 
     engine.stop().await;

@@ -4,6 +4,7 @@
 //! dropped, as cancelled by the client. Settling computes the numbers once and gives the same ones to the metrics, the
 //! spans and the log line.
 
+mod in_flight;
 pub(crate) mod labels;
 mod metrics;
 mod request;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
+pub use in_flight::InFlight;
 pub use labels::{Connector, Denial};
 use metrics::Metrics;
 pub use request::Request;
@@ -34,6 +36,7 @@ struct Shared {
     tracer: Tracer,
     metrics: Metrics,
     step: StepAverage,
+    in_flight: in_flight::Registry,
 }
 
 /// What is known when a request's head has been parsed.
@@ -66,6 +69,7 @@ impl Coordinator {
             tracer: telemetry.tracer().beginning(crate::attributes::pd::REQUEST),
             metrics,
             step: StepAverage::default(),
+            in_flight: in_flight::Registry::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -73,6 +77,11 @@ impl Coordinator {
     /// The pods of the inference pool could not be read; those last seen stay allowed.
     pub fn pool_refresh_failed(&self) {
         self.shared.metrics.pool_refresh_failed();
+    }
+
+    /// Requests that have begun and not ended, in the order in which they came.
+    pub fn in_flight(&self) -> Vec<InFlight> {
+        self.shared.in_flight.list()
     }
 
     /// Begins a request. Every request that reaches a handler is begun, whatever becomes of it.

@@ -22,6 +22,8 @@ pub struct Request {
     pub(super) span: Started,
     /// On the heap: a request moves from future to future, and into its response's body at last.
     pub(super) state: Box<State>,
+    /// Its place among those in flight.
+    key: u64,
     settled: bool,
 }
 
@@ -30,7 +32,7 @@ pub(super) struct State {
     pub(super) api: &'static str,
     pub(super) path: Box<str>,
     pub(super) connector: Connector,
-    pub(super) request_id: Box<str>,
+    pub(super) request_id: Arc<str>,
     pub(super) model: Option<Box<str>>,
     pub(super) streaming: bool,
     pub(super) origin: TtftOrigin,
@@ -66,11 +68,13 @@ impl Request {
             origin_elapsed: nanos(origin.elapsed),
             ..CoordinatorPoints::default()
         };
+        let request_id: Arc<str> = begin.request_id.into();
+        let key = shared.in_flight.enter(Arc::clone(&request_id), begin.received);
         let state = Box::new(State {
             api,
             path: begin.path.into(),
             connector: begin.connector,
-            request_id: begin.request_id.into(),
+            request_id,
             model: begin.model.map(Into::into),
             streaming: begin.streaming,
             origin: origin.source,
@@ -83,7 +87,7 @@ impl Request {
             denied: None,
             decided: false,
         });
-        Self { shared, span, state, settled: false }
+        Self { shared, span, state, key, settled: false }
     }
 
     /// The trace this request belongs to, for logs and error bodies.
@@ -181,6 +185,7 @@ impl Request {
     pub fn decode_sent(&mut self, now: Moment) -> TraceContext {
         self.decide(Decision::DecodeOnly);
         self.state.points.decode_sent.get_or_insert(now);
+        self.shared.in_flight.decode_sent(self.key, now, self.state.streaming);
         let (tracer, parent) = (&self.shared.tracer, &self.span);
         self.state.decode.span.get_or_insert_with(|| tracer.child(parent)).context.clone()
     }
@@ -200,6 +205,7 @@ impl Request {
         }
         if points.first_token.is_none() {
             points.first_token = Some(now);
+            self.shared.in_flight.first_token(self.key);
         } else if points.second_token.is_none() {
             (points.second_token, points.second_tokens) = (Some(now), n);
         }
@@ -213,6 +219,7 @@ impl Request {
             return;
         }
         self.state.points.finished = Some(now);
+        self.shared.in_flight.leave(self.key);
         let numbers = self.numbers();
         if let Some(step) = self.state.points.first_step() {
             self.shared.step.record(step);

@@ -1,23 +1,24 @@
 //! Flags of publishing, and what they come to.
 
-use super::Publication;
-use cluster::cms::Store;
-use cluster::discovery::{EtcdConfig, Registry};
-use cluster::{Credentials, EtcdEndpoints, RedisConfig};
 use std::time::Duration;
+
+use super::Publication;
+use crate::cms::Store;
+use crate::discovery::{EtcdConfig, Registry};
+use crate::{Credentials, EtcdEndpoints, RedisConfig};
 
 /// Flags of what an instance says of itself to schedulers and gateways.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Cluster")]
 pub struct PublishArgs {
-    /// Store to publish metadata and status in: redis://[[user]:password@]host[:port][/database]. (`memory` is for components
-    /// of one process.)
+    /// Redis to publish metadata and status in: redis://user:password@host:port/database, of which only the host must be there.
+    /// (`memory` is for components of one process.)
     #[arg(long, value_name = "STORE")]
     pub cms: Option<String>,
     /// Where to announce the instance: redis://… or etcd://host:port,…
     #[arg(long, value_name = "STORE")]
     pub discovery: Option<String>,
-    /// Id in the CMS, and name of the pod in discovery; without it, --engine-id
+    /// Id in the CMS, and name of the pod in discovery; without it, one that no other instance has
     #[arg(long, value_name = "ID")]
     pub instance_id: Option<String>,
     /// What fails together with this instance; without it, the instance's id
@@ -55,8 +56,8 @@ pub struct PublishFault {
 }
 
 impl PublishArgs {
-    /// What to publish; nothing when no store is named. `engine_id` stands in for an id that is not given.
-    pub(crate) fn validate(self, engine_id: &str, faults: &mut Vec<PublishFault>) -> Option<Publication> {
+    /// What to publish; nothing when no store is named. `own_id` stands in for an id that is not given.
+    pub fn validate(self, own_id: &str, faults: &mut Vec<PublishFault>) -> Option<Publication> {
         let mut fault = |flag, problem: String| faults.push(PublishFault { flag, problem });
         if self.dp_rank >= self.dp_size {
             fault("dp-rank", format!("{} is not below --dp-size {}", self.dp_rank, self.dp_size));
@@ -71,15 +72,12 @@ impl PublishArgs {
         });
         let endpoint = self.advertise.as_deref().and_then(|text| {
             let endpoint = host_and_port(text);
-            if endpoint.is_none() {
-                fault("advertise", format!("{text:?} is not host:port"));
-            }
-            endpoint
+            endpoint.map_err(|problem| fault("advertise", problem)).ok()
         });
         if cms.is_none() && registry.is_none() {
             return None;
         }
-        let instance_id = self.instance_id.unwrap_or_else(|| engine_id.to_owned());
+        let instance_id = self.instance_id.unwrap_or_else(|| own_id.to_owned());
         Some(Publication {
             cms,
             registry,
@@ -116,11 +114,17 @@ fn registry(text: &str, timeout: Duration) -> Result<Registry, String> {
     RedisConfig::parse(text, timeout).map(Registry::Redis).map_err(|error| error.to_string())
 }
 
-fn host_and_port(text: &str) -> Option<(String, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port = port.parse().ok().filter(|port| *port != 0)?;
-    (!host.is_empty()).then(|| (host.to_owned(), port))
+/// Reads `host:port`; an IPv6 host is in brackets, and returned without them.
+///
+/// # Errors
+/// When it is something else, with the text in the message.
+pub fn host_and_port(text: &str) -> Result<(String, u16), String> {
+    let split = text.rsplit_once(':').and_then(|(host, port)| {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = port.parse().ok().filter(|port| *port != 0)?;
+        (!host.is_empty()).then(|| (host.to_owned(), port))
+    });
+    split.ok_or_else(|| format!("{text:?} is not host:port"))
 }
 
 fn node_name() -> String {
