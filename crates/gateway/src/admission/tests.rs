@@ -165,7 +165,7 @@ fn take(step: Step, slots: &mut Vec<Slot<'_>>) {
             slots[who].step_aside();
         }
         Step::Back(who) if who < slots.len() && matches!(slots[who].standing, Standing::Aside) => {
-            slots[who].come_back()
+            slots[who].come_back();
         }
         Step::Look(who) if who < slots.len() => {
             if let Standing::Waiting(turn) = &mut slots[who].standing

@@ -184,6 +184,8 @@ fn argument(flag: &'static Flag) -> Arg {
         Some(default) => argument.default_value(default),
         None => argument,
     };
+    // klog's, which is given as `-v 4` or `--v=4`.
+    let argument = if flag.name == "v" { argument.short('v') } else { argument };
     if flag.value == "BOOL" {
         return argument.num_args(0..=1).require_equals(true).default_missing_value("true");
     }

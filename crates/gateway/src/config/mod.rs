@@ -13,6 +13,8 @@ mod read;
 mod tests;
 mod tokens;
 mod traffic;
+#[cfg(test)]
+mod upstream_tests;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -27,6 +29,7 @@ use crate::endpoints::{Endpoint, Roster};
 pub use crate::retry::RetryConfig;
 use crate::traffic::TrafficConfig;
 use flags::flags;
+use flags::refused::REFUSED;
 use read::Reader;
 pub(crate) use tokens::TokenSettings;
 
@@ -153,6 +156,7 @@ impl Args {
         self.merge_file(&mut faults);
         self.merge_extra(&mut faults);
         let mut read = Reader::new(&self, faults);
+        read.refuse(REFUSED);
         let listen = SocketAddr::new(read.address("host"), read.number("port", 0..=u16::MAX));
         let config = Config {
             listen,

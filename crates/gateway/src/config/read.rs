@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::flags::refused::Refused;
 use super::{Args, Fault};
 use crate::endpoints::Endpoint;
 
@@ -112,10 +113,21 @@ impl<'a> Reader<'a> {
     }
 
     fn parse_duration(&mut self, flag: &'static str, text: &str) -> Duration {
-        humantime::parse_duration(text).unwrap_or_else(|_| {
+        // Llumnix gives some durations as bare numbers of seconds.
+        let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        seconds.or_else(|| humantime::parse_duration(text).ok()).unwrap_or_else(|| {
             self.fault(flag, format!("`{text}` is no duration, as `2ms`, `30s` or `5m` are"));
             Duration::ZERO
         })
+    }
+
+    /// Says of each flag that is not honoured what to do instead, where its value asks for something.
+    pub(super) fn refuse(&mut self, refused: &[Refused]) {
+        for Refused { name, harmless, instead } in refused {
+            if self.args.text(name).is_some_and(|value| !harmless.contains(&value)) {
+                self.fault(name, format!("is not honoured: {instead}"));
+            }
+        }
     }
 
     /// Whether a flag has a value.

@@ -92,6 +92,41 @@ async fn embeddings_go_to_an_engine_and_are_never_a_stream() {
 }
 
 #[tokio::test]
+async fn every_api_answers_every_mistake_in_its_own_shape_with_id_and_timing() {
+    let gateway =
+        Gateway::with(|args| args.with("neutral-endpoints", "127.0.0.1:1").with("max-body-bytes", "300")).await;
+    let long = format!(r#"{{"model":"tiny","prompt":"{}"}}"#, "x".repeat(400));
+    let mistakes = [
+        ("POST", "", 400, "invalid_body"),
+        ("POST", "{", 400, "invalid_body"),
+        ("POST", "[]", 400, "invalid_body"),
+        ("POST", r#"{"model":1}"#, 400, "invalid_body"),
+        ("POST", r#"{"stream":"yes"}"#, 400, "invalid_body"),
+        ("POST", &long, 413, "body_too_large"),
+        ("POST", ANY, 503, "connect"),
+        ("GET", "", 405, "method_not_allowed"),
+        ("DELETE", "", 405, "method_not_allowed"),
+    ];
+    let apis = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", MESSAGES];
+    for (path, (method, body, status, code)) in apis.iter().flat_map(|path| mistakes.map(|mistake| (*path, mistake))) {
+        let mut client = gateway.client().await;
+        client.send(method, path, "x-request-id: mine\r\n", body).await;
+        let answer = client.answer().await;
+        let shown = format!("{method} {path} {body}: {}", answer.text());
+        assert_eq!(answer.status(), status, "{shown}");
+        assert_eq!(answer.head.get("x-request-id"), Some("mine"), "{shown}");
+        assert!(answer.head.get("server-timing").unwrap().contains("total;dur="), "{shown}");
+        assert!(answer.head.get("x-candor-error").is_some(), "{shown}");
+        if path == MESSAGES {
+            assert_eq!(answer.json()["type"], "error", "{shown}");
+        } else {
+            answer.error();
+            assert!(answer.json()["error"]["code"].as_str().unwrap().contains(code), "{shown}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn anthropic_clients_get_errors_that_they_can_read() {
     let gateway = Gateway::neutral(&["127.0.0.1:1"]).await;
     for (method, body, status, kind) in [

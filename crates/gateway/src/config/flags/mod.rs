@@ -10,6 +10,7 @@ mod admission;
 mod engines;
 mod experiments;
 mod listening;
+pub(super) mod refused;
 mod requests;
 mod tokens;
 mod traffic;
@@ -105,6 +106,7 @@ pub(crate) fn flags() -> impl Iterator<Item = &'static Flag> {
         tokens::FLAGS,
         traffic::FLAGS,
         experiments::FLAGS,
+        refused::FLAGS,
     ];
     tables.into_iter().flatten()
 }
