@@ -32,6 +32,7 @@ const NOT_HERE: &[&str] = &[
     "gateway_rejected_total",
     "request_fallback_total",
     "request_fallback_retry_success_total",
+    "mirror_requests_total",
     "pd_proxy_prefill_retries_total",
     "pd_proxy_denied_total",
     "pd_proxy_pool_refresh_failures_total",

@@ -9,6 +9,7 @@ use telemetry::clock::{self, Moment};
 use telemetry::gateway::Request as Record;
 
 use crate::attempts::Attempts;
+use crate::disagg::is_split;
 use crate::errors::Refusal;
 use crate::exchange::Ask;
 use crate::headers::{ELAPSED, PREFILLER, REQUEST_ID};
@@ -53,7 +54,7 @@ impl Destination {
     }
 }
 
-/// Hands the request to an instance, or to the sidecar before it.
+/// Hands the request to an instance, or to the sidecar before it; or runs its legs, where the gateway does that itself.
 async fn to_instance(
     state: &State,
     ask: &Ask,
@@ -61,6 +62,9 @@ async fn to_instance(
     prepared: &Prepared,
     placement: &Placement,
 ) -> Sent {
+    if let (Some(disagg), Some(prefill), true) = (&state.disagg, &placement.prefill, is_split(ask.api)) {
+        return Box::pin(disagg.dispatch(state, ask, record, prepared, (placement, prefill))).await;
+    }
     let mut request = Request::new(Body::from(prepared.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = ask.uri.clone();

@@ -90,6 +90,16 @@ pub(crate) enum Refusal {
         /// What happened.
         error: ClientError,
     },
+    /// A leg of a disaggregated request failed.
+    #[error("{}", error.message)]
+    Legs {
+        /// Which one.
+        stage: Stage,
+        /// Whose fault it was.
+        blame: Blame,
+        /// What the client is told.
+        error: ApiError,
+    },
     /// No route is for the model.
     #[error("no route is for the model `{model}`")]
     Unrouted {
@@ -140,6 +150,7 @@ impl Refusal {
             | Self::BodyGarbled(_) => (Stage::Receive, Blame::Client),
             Self::Crowded => (Stage::Receive, Blame::Candor),
             Self::QueueFull { .. } | Self::QueueTimeout { .. } => (Stage::Queue, Blame::Candor),
+            Self::Legs { stage, blame, .. } => (*stage, *blame),
             Self::Unrouted { .. } => (Stage::Schedule, Blame::Client),
             Self::NoInstance => (Stage::Schedule, Blame::Upstream),
             Self::Upstream { error, .. } | Self::Elsewhere { error, .. } => match error.kind() {
@@ -166,6 +177,10 @@ impl Refusal {
             Self::QueueFull { .. } => "queue_full",
             Self::QueueTimeout { .. } => "queue_timeout",
             Self::NoInstance => "no_instance",
+            Self::Legs { stage, .. } => match stage {
+                Stage::Prefill => "prefill_failed",
+                _ => "decode_failed",
+            },
             Self::Unrouted { .. } => "model_not_found",
             Self::Upstream { error, .. } | Self::Elsewhere { error, .. } => error.kind().name(),
         }
@@ -184,6 +199,7 @@ impl Refusal {
     fn to_api_error(&self) -> ApiError {
         let kind = match self {
             Self::Body(error) => return ApiError::from(error.clone()).with_code(self.code()),
+            Self::Legs { error, .. } => return error.clone().with_code(self.code()),
             Self::NotFound { .. } | Self::Unrouted { .. } => ErrorKind::NotFound,
             Self::MethodNotAllowed { .. } => ErrorKind::MethodNotAllowed,
             Self::Unauthorized => ErrorKind::Unauthorized,

@@ -96,7 +96,10 @@ async fn answer(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -
 /// Reads the body and prepares it; also when that was done.
 async fn read(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> Result<(Prepared, Moment), Refusal> {
     let bytes = proxy::body::collect(body, state.max_body_bytes).await?;
-    let body = prepare::parse(bytes)?;
+    let body = prepare::parse(bytes.clone())?;
+    if let Some(mirror) = &state.mirror {
+        mirror.copy(ask, &bytes);
+    }
     let prompt = state.tokens.count(ask.api, &body).await;
     let prepared = prepare::prepare(ask.api, &body, prompt, state.exact_token_accounting)?;
     if let Some(model) = &prepared.model {

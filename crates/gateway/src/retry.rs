@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use proxy::client::ErrorKind;
+use telemetry::{Blame, Stage};
 
 use crate::errors::Refusal;
 use crate::traffic::Sent;
@@ -41,6 +42,7 @@ impl Reason {
         match sent {
             Ok(response) => of_status(response.status()),
             Err(Refusal::Upstream { error, .. }) => of_fault(error.kind()),
+            Err(Refusal::Legs { stage, blame, error }) => of_legs(*stage, *blame, error.status()),
             Err(_) => None,
         }
     }
@@ -51,6 +53,16 @@ impl Reason {
             Self::Status(status) => Some(status.as_u16()),
             Self::Unreached | Self::Broken => None,
         }
+    }
+}
+
+/// A decoder that is not there has seen nothing. A prefill that failed has had all its chances, on other instances too; a
+/// decode leg that broke may do better elsewhere.
+fn of_legs(stage: Stage, blame: Blame, status: u16) -> Option<Reason> {
+    match (stage, blame, status) {
+        (Stage::Decode, Blame::Network, 503) => Some(Reason::Unreached),
+        (Stage::Prefill | Stage::Decode, Blame::Network | Blame::Upstream, 502 | 503) => Some(Reason::Broken),
+        _ => None,
     }
 }
 

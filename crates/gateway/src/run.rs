@@ -45,10 +45,14 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
     let addr = listener.local_addr();
     let state = Arc::new(State::new(&config, telemetry, drain.clone()));
     let models = Arc::clone(&state.models);
+    let mirror = state.mirror.clone();
     let serving = listener.serve(move |request| handle(Arc::clone(&state), request), drain.clone());
     drain.spawn(serving);
     // A survey that takes longer goes on in the task below.
     let _ = tokio::time::timeout(FIRST_SURVEY, models.refresh()).await;
+    if let Some(mirror) = mirror {
+        drain.spawn(mirror.follow());
+    }
     drain.spawn(models.keep_fresh(config.models_refresh_interval, drain.clone()));
     if let Some(keys) = config.access.keys.clone() {
         drain.spawn(keys.keep_fresh(drain.clone()));

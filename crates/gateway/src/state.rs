@@ -14,7 +14,9 @@ use crate::access::Access;
 use crate::admission::Admission;
 use crate::config::{Config, Effective, QueueConfig, Secret};
 use crate::cors::Cors;
+use crate::disagg::Disagg;
 use crate::endpoints::CurrentRoster;
+use crate::mirror::Mirror;
 use crate::models::Models;
 use crate::retry::RetryConfig;
 use crate::routing::RoundRobin;
@@ -41,6 +43,8 @@ pub(crate) struct State {
     pub(crate) admission: Admission,
     pub(crate) queue: QueueConfig,
     pub(crate) traffic: Traffic,
+    pub(crate) disagg: Option<Disagg>,
+    pub(crate) mirror: Option<Arc<Mirror>>,
     pub(crate) injected_routing_delay: Option<Duration>,
 }
 
@@ -54,6 +58,9 @@ impl State {
         let telemetry = GatewayTelemetry::new(&process, []);
         let key = config.engine_api_key.as_ref().and_then(bearer);
         let roster = Arc::new(ArcSwap::from_pointee(config.roster.clone()));
+        let disagg = config.disagg.map(|disagg| Disagg::new(disagg.0, client.clone(), &process, drain.clone()));
+        let mirror = config.mirror.as_ref();
+        let mirror = mirror.map(|mirror| Mirror::new(mirror, client.clone(), telemetry.clone(), drain.clone()));
         Self {
             robin: RoundRobin::default(),
             models: Arc::new(Models::new(client.clone(), Arc::clone(&roster), key.clone(), telemetry.clone())),
@@ -73,6 +80,8 @@ impl State {
             admission: Admission::new(config.queue.slots, config.queue.places),
             queue: config.queue,
             traffic: Traffic::new(&config.traffic),
+            disagg,
+            mirror,
             injected_routing_delay: config.injected_routing_delay,
         }
     }

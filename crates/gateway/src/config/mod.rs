@@ -6,6 +6,7 @@
 
 mod access;
 mod args;
+mod disagg;
 mod extra;
 mod flags;
 mod read;
@@ -25,7 +26,9 @@ use serde::Serialize;
 pub(crate) use access::AccessConfig;
 pub use args::Args;
 
+use crate::disagg::DisaggConfig;
 use crate::endpoints::{Endpoint, Roster};
+use crate::mirror::MirrorConfig;
 pub use crate::retry::RetryConfig;
 use crate::traffic::TrafficConfig;
 use flags::flags;
@@ -74,6 +77,10 @@ pub struct Config {
     pub(crate) tokens: TokenSettings,
     /// How requests leave the cluster.
     pub traffic: TrafficConfig,
+    /// How the gateway runs a P/D protocol; `None` leaves that to sidecars.
+    pub disagg: Option<DisaggConfig>,
+    /// Where copies of requests go.
+    pub mirror: Option<MirrorConfig>,
     /// How long the gateway waits for whom.
     pub timeouts: Timeouts,
     /// A wait before each placement, as if choosing took so long.
@@ -170,6 +177,8 @@ impl Args {
             retry: RetryConfig { max: read.number("retry-max-count", 0..=100) },
             tokens: TokenSettings::read(&mut read),
             traffic: traffic::read(&mut read),
+            disagg: disagg::read(&mut read),
+            mirror: traffic::mirror(&mut read),
             timeouts: timeouts(&mut read),
             injected_routing_delay: read.optional_duration("inject-routing-delay"),
             effective: self.effective(),

@@ -13,6 +13,10 @@ const COMPONENT: Label = Label::closed(
     &["preprocess", "queue", "schedule", "dispatch", "prefill", "kv_transfer", "first_decode", "relay", "upstream"],
 );
 
+/// Values of `outcome` for copies.
+pub(crate) const MIRROR_OUTCOMES: &[&str] = &["answered", "refused", "failed", "timed_out", "dropped"];
+const MIRROR_OUTCOME: Label = Label::closed("outcome", MIRROR_OUTCOMES);
+
 const TOKENS: &[f64] =
     &[1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0, 131_072.0];
 const E2E_S: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 180.0, 240.0, 300.0];
@@ -61,6 +65,10 @@ pub(crate) static FALLBACK_RETRY_SUCCESS_TOTAL: Metric = counter(
     "Requests that a fallback endpoint served after it had answered 429 and they had waited.",
 )
 .observed("when it answers");
+pub(crate) static MIRROR_TOTAL: Metric =
+    counter("mirror_requests_total", "Copies of requests, by what became of them; dropped where there was no room.")
+        .labels(&[MIRROR_OUTCOME])
+        .observed("when a copy ends");
 pub(crate) static INPUT_TOKENS_TOTAL: Metric =
     counter("request_input_tokens_total", "Prompt tokens, as the engine's usage counts them.")
         .unit(Unit::Tokens)
@@ -146,6 +154,7 @@ pub(super) static ALL: &[&Metric] = &[
     &REJECTED_TOTAL,
     &FALLBACK_TOTAL,
     &FALLBACK_RETRY_SUCCESS_TOTAL,
+    &MIRROR_TOTAL,
     &INPUT_TOKENS_TOTAL,
     &OUTPUT_TOKENS_TOTAL,
     &INPUT_TOKENS,

@@ -24,6 +24,7 @@ pub(super) struct Metrics {
     registry: Registry,
     models: RwLock<BTreeMap<Box<str>, Arc<OfModel>>>,
     unknown: Arc<OfModel>,
+    pub(super) mirrored: [Counter; catalogue::MIRROR_OUTCOMES.len()],
     pub(super) current: Arc<AtomicI64>,
     pub(super) pending: Arc<AtomicI64>,
 }
@@ -83,8 +84,10 @@ impl Metrics {
             let value = Arc::clone(value);
             registry.read(metric, [], move || Some(value.load(Ordering::Relaxed) as f64));
         }
+        let mirror = registry.counter(&catalogue::MIRROR_TOTAL);
+        let mirrored = std::array::from_fn(|at| mirror.with([catalogue::MIRROR_OUTCOMES[at]]));
         let unknown = Arc::new(OfModel::new(registry, UNKNOWN));
-        Self { registry: registry.clone(), models: RwLock::default(), unknown, current, pending }
+        Self { registry: registry.clone(), mirrored, models: RwLock::default(), unknown, current, pending }
     }
 
     pub(super) fn serve(&self, model: &str) {

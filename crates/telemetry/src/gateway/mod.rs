@@ -29,6 +29,21 @@ struct Shared {
     metrics: Metrics,
 }
 
+/// What became of a copy of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MirrorOutcome {
+    /// It was served.
+    Answered,
+    /// It was answered with an error.
+    Refused,
+    /// It was not answered.
+    Failed,
+    /// It took too long.
+    TimedOut,
+    /// There was no room for it, or no time left.
+    Dropped,
+}
+
 /// What is known when a request's head has been parsed.
 #[derive(Clone, Copy, Debug)]
 pub struct Begin<'a> {
@@ -61,6 +76,11 @@ impl Gateway {
     /// A model is served from now on.
     pub fn serve(&self, model: &str) {
         self.shared.metrics.serve(model);
+    }
+
+    /// A copy of a request has ended.
+    pub fn mirrored(&self, outcome: MirrorOutcome) {
+        self.shared.metrics.mirrored[outcome as usize].inc();
     }
 
     /// Begins a request. Every request that reaches a handler is begun, whatever becomes of it.

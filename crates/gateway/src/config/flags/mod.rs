@@ -7,6 +7,7 @@
 
 mod access;
 mod admission;
+mod disagg;
 mod engines;
 mod experiments;
 mod listening;
@@ -49,6 +50,8 @@ pub(crate) enum Group {
     Requests,
     /// How prompts are counted.
     Tokens,
+    /// P/D protocols that the gateway runs itself.
+    Disaggregation,
     /// Where requests go beside the cluster.
     Traffic,
     /// For experiments; not shown in `--help`.
@@ -65,6 +68,7 @@ impl Group {
             Self::Admission => "Admission",
             Self::Requests => "Requests",
             Self::Tokens => "Tokens",
+            Self::Disaggregation => "Disaggregation",
             Self::Traffic => "Traffic",
             Self::Hidden => "Experiments",
         }
@@ -104,6 +108,7 @@ pub(crate) fn flags() -> impl Iterator<Item = &'static Flag> {
         admission::FLAGS,
         requests::FLAGS,
         tokens::FLAGS,
+        disagg::FLAGS,
         traffic::FLAGS,
         experiments::FLAGS,
         refused::FLAGS,

@@ -21,6 +21,15 @@ pub(super) const FLAGS: &[Flag] = &[
             "List of routes: base_url (a URL, or `local`), weight or prefix, and where wanted api_key, model, fallback",
         ],
     ),
+    unset(
+        Group::Traffic,
+        [
+            "mirror-config",
+            "CANDOR_GATEWAY_MIRROR_CONFIG",
+            "FILE",
+            "JSON file that says which requests are copied to where (Enable, Target, Ratio, Timeout, Authorization, EnableLog)",
+        ],
+    ),
     flag(
         Group::Traffic,
         [

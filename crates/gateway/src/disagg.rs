@@ -1,0 +1,176 @@
+//! P/D protocols run by the gateway itself, for engines that have no sidecar before them.
+//!
+//! The coordinator is the very one that a sidecar runs, here without a hop between: it is told how long ago the request
+//! was received, hands out its own spans below the gateway's, and says its durations with the answer. What the gateway
+//! reports of a request (the parts of its TTFT among them) is therefore made by the same code in both arrangements.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::{Asked, Decoder, Failure, Prefiller, Runner, Settings, Wishes};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue};
+use openai::{Api, Body as Json};
+use pd::Peer;
+use proxy::{Client, Drain};
+use telemetry::clock;
+use telemetry::coordinator::{Begin, Connector, Coordinator, Request as LegsRecord};
+use telemetry::gateway::Request as Record;
+
+use crate::endpoints::Instance;
+use crate::errors::Refusal;
+use crate::exchange::Ask;
+use crate::headers::{ELAPSED, REQUEST_ID};
+use crate::prepare::Prepared;
+use crate::routing::{Excluded, Placement};
+use crate::state::State;
+use crate::traffic::Sent;
+
+/// Prefill instances that have a chance at a request beside the one that was chosen for it.
+const SPARE_PREFILLS: usize = 2;
+
+/// The coordinator inside the gateway.
+pub(crate) struct Disagg {
+    runner: Runner,
+    telemetry: Coordinator,
+    connector: Connector,
+    client: Client,
+    drain: Drain,
+}
+
+impl Disagg {
+    pub(crate) fn new(settings: Settings, client: Client, process: &telemetry::Telemetry, drain: Drain) -> Self {
+        let connector = coordinator::connector(settings.protocol);
+        Self {
+            runner: Runner::new(settings, client.clone()),
+            telemetry: Coordinator::new(process, connector),
+            connector,
+            client,
+            drain,
+        }
+    }
+
+    /// Runs the legs of a request that was placed on a decode instance and `prefill`, and waits for the head of its answer.
+    pub(crate) async fn dispatch(
+        &self,
+        state: &State,
+        ask: &Ask,
+        record: &mut Record,
+        prepared: &Prepared,
+        (placement, prefill): (&Placement, &Arc<Instance>),
+    ) -> Sent {
+        let mut legs = self.begin(ask, record, prepared);
+        let decoder = self.decoder(&placement.serving);
+        legs.decode_target(decoder.target.authority());
+        let prefillers = prefillers(state, prefill);
+        legs.candidates(prefillers.len());
+        let outcome = match asked(ask, prepared) {
+            Ok(asked) => Box::pin(self.runner.run(&asked, &decoder, &prefillers, &mut legs)).await,
+            Err(refusal) => return Err(refusal),
+        };
+        match outcome {
+            Ok(decoded) => Ok(Box::pin(decoded.answer(legs, true)).await),
+            Err(failure) => {
+                legs.finish(clock::now(), failure.outcome());
+                failed(failure)
+            }
+        }
+    }
+
+    /// The coordinator's record of a request: its clock starts where the gateway's did, and its spans are the gateway's
+    /// children.
+    fn begin(&self, ask: &Ask, record: &mut Record, prepared: &Prepared) -> LegsRecord {
+        let now = clock::now();
+        let mut origin = HeaderMap::with_capacity(3);
+        record.dispatched(now).inject(&mut origin);
+        origin.insert(ELAPSED, HeaderValue::from(now.nanos_since(ask.received) / 1_000));
+        self.telemetry.begin(Begin {
+            received: now,
+            api: ask.api.name(),
+            path: ask.uri.path(),
+            connector: self.connector,
+            request_id: ask.request_id.to_str().unwrap_or_default(),
+            model: prepared.model.as_deref(),
+            streaming: prepared.stream,
+            headers: &origin,
+        })
+    }
+
+    fn decoder(&self, instance: &Instance) -> Decoder {
+        Decoder { client: self.client.clone(), target: instance.endpoint.target().clone(), drain: self.drain.clone() }
+    }
+}
+
+/// Whether an API's requests are disaggregated. An embedding is nothing but a prefill.
+pub(crate) fn is_split(api: Api) -> bool {
+    api != Api::Embeddings
+}
+
+/// The prefill instance that was chosen, and those that may take its place should it not be there.
+fn prefillers(state: &State, chosen: &Arc<Instance>) -> Vec<Prefiller> {
+    let roster = state.roster.load();
+    let mut tried = Excluded::default();
+    tried.add(chosen);
+    let spare = roster.prefill().iter().filter(|instance| !tried.has(instance)).take(SPARE_PREFILLS);
+    std::iter::once(chosen).chain(spare).map(|instance| prefiller(instance)).collect()
+}
+
+fn prefiller(instance: &Instance) -> Prefiller {
+    Prefiller { peer: instance.peer(), target: instance.endpoint.target().clone() }
+}
+
+/// The request as its legs share it.
+fn asked(ask: &Ask, prepared: &Prepared) -> Result<Arc<Asked>, Refusal> {
+    let body = Json::parse(prepared.body.clone())?;
+    let path = ask.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static(ask.api.path()));
+    let mut headers = ask.headers.clone();
+    headers.insert(REQUEST_ID, ask.request_id.clone());
+    // What the client asked for was made ready before; the answer is put right again when it is relayed.
+    let wishes = Wishes { streaming: prepared.stream, include_usage: true, continuous_usage: true };
+    Ok(Arc::new(Asked::new(ask.api, path, headers, body, wishes)))
+}
+
+/// An engine's own words go on to the client; for the rest the gateway speaks itself.
+fn failed(failure: Failure) -> Sent {
+    match failure {
+        Failure::Answered { .. } => Ok(failure.into_response()),
+        Failure::Made { stage, blame, error } => Err(Refusal::Legs { stage, blame, error }),
+        Failure::Left(error) => {
+            Err(Refusal::Legs { stage: telemetry::Stage::Receive, blame: telemetry::Blame::Client, error })
+        }
+    }
+}
+
+impl Instance {
+    /// How other engines are told of it.
+    fn peer(&self) -> Peer {
+        let target = self.endpoint.target();
+        let peer = Peer::new(target.host());
+        match target.port().checked_add(KV_PORT_OFFSET) {
+            Some(port) => peer.with_kv_address(target.host(), port),
+            None => peer,
+        }
+    }
+}
+
+/// Where the connector for KV transfers of an instance listens of which nothing but its endpoint is known: so far above it.
+/// Llumnix's rule.
+const KV_PORT_OFFSET: u16 = 20_000;
+
+/// How the gateway runs a P/D protocol; the settings of the coordinator.
+#[derive(Debug, Clone, Copy)]
+pub struct DisaggConfig(pub(crate) Settings);
+
+impl DisaggConfig {
+    /// The protocol.
+    #[must_use]
+    pub fn protocol(&self) -> pd::Protocol {
+        self.0.protocol
+    }
+
+    /// How long a prefill may take.
+    #[must_use]
+    pub fn prefill_timeout(&self) -> Duration {
+        self.0.patience.limit
+    }
+}
