@@ -6,15 +6,15 @@ use pd::{Order, Protocol};
 use super::read::Reader;
 use crate::disagg::DisaggConfig;
 
-/// Reads them all; `None` where sidecars run the protocol.
-pub(super) fn read(read: &mut Reader<'_>) -> Option<DisaggConfig> {
+/// Reads them all; a prefill response may be as long as a request, `max_body` bytes. `None` where sidecars run the protocol.
+pub(super) fn read(read: &mut Reader<'_>, max_body: usize) -> Option<DisaggConfig> {
     let staged = read.boolean("separate-pd-scheduling");
     let bootstrap = read.number("pd-bootstrap-port", 1..=u16::MAX);
     let patience = Patience {
         retries: read.number("prefill-max-retries", 0..=1000),
         backoff: read.duration("prefill-retry-backoff"),
         limit: read.positive("prefill-timeout"),
-        max_body: read.number("max-body-bytes", 1..=usize::MAX),
+        max_body,
     };
     let on_prefill_failure = on_prefill_failure(read);
     let name = read.text("pd-disagg-protocol")?;

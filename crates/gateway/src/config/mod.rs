@@ -165,11 +165,12 @@ impl Args {
         let mut read = Reader::new(&self, faults);
         read.refuse(REFUSED);
         let listen = SocketAddr::new(read.address("host"), read.number("port", 0..=u16::MAX));
+        let max_body_bytes = read.number("max-body-bytes", 1..=usize::MAX);
         let config = Config {
             listen,
             access: AccessConfig::read(&mut read, listen),
             roster: roster(&mut read),
-            max_body_bytes: read.number("max-body-bytes", 1..=usize::MAX),
+            max_body_bytes,
             exact_token_accounting: read.boolean("exact-token-accounting"),
             models_refresh_interval: read.positive("models-refresh-interval"),
             engine_api_key: read.header_text("engine-api-key").map(Secret),
@@ -177,7 +178,7 @@ impl Args {
             retry: RetryConfig { max: read.number("retry-max-count", 0..=100) },
             tokens: TokenSettings::read(&mut read),
             traffic: traffic::read(&mut read),
-            disagg: disagg::read(&mut read),
+            disagg: disagg::read(&mut read, max_body_bytes),
             mirror: traffic::mirror(&mut read),
             timeouts: timeouts(&mut read),
             injected_routing_delay: read.optional_duration("inject-routing-delay"),
