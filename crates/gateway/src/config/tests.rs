@@ -104,12 +104,12 @@ fn all_faults_are_listed_at_once() {
     let want = [
         "--host: `nowhere` is no IP address",
         "--port: `65536` is no whole number from 0 to 65535",
+        "--max-body-bytes: `0` is no whole number from 1 to 18446744073709551615",
         "--llm-backend-discovery: `redis` is not supported yet; supported: endpoints",
         "--scheduling-policy: `dice` is not known; supported: round-robin",
         "--decode-endpoints: `d:1` is there twice",
         "--decode-endpoints: `user@x:1` is no endpoint: it should be host:port",
         "--decode-endpoints: needs --prefill-endpoints beside it; engines that do both are --neutral-endpoints",
-        "--max-body-bytes: `0` is no whole number from 1 to 18446744073709551615",
         "--exact-token-accounting: `perhaps` is neither true nor false",
         "--connect-timeout: must be longer than nothing",
         "--stream-idle-timeout: `soon` is no duration, as `2ms`, `30s` or `5m` are",
