@@ -22,7 +22,7 @@ use openai::{ApiError, Chunk, ErrorKind, TokenMeter};
 use pd::CachedTokens;
 use proxy::BoxError;
 use proxy::client::UpstreamBody;
-use telemetry::clock;
+use telemetry::clock::{self, Moment};
 use telemetry::coordinator::Request as Record;
 use telemetry::server_timing::SERVER_TIMING;
 use telemetry::{Blame, Outcome, Stage};
@@ -100,6 +100,8 @@ pub(crate) struct Relay {
     record: Option<Record>,
     trailers: Option<HeaderMap>,
     wants_trailers: bool,
+    /// When the last chunk was handed out, until the next one is asked for.
+    handed: Option<Moment>,
 }
 
 /// A relay before its first poll.
@@ -135,6 +137,7 @@ impl Relay {
             record: Some(start.record),
             trailers: None,
             wants_trailers: start.wants_trailers,
+            handed: None,
         };
         for bytes in start.held {
             relay.take_in(bytes);
@@ -329,11 +332,18 @@ impl HttpBody for Relay {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
+        if let (Some(handed), Some(record)) = (this.handed.take(), &mut this.record) {
+            // hyper asks for the next chunk as soon as there is room for it: a pause is the client's.
+            record.held(clock::now() - handed);
+        }
         if let Err(error) = ready!(this.poll_ready(cx)) {
             return Poll::Ready(Some(Err(error)));
         }
         let frame = match this.hand_out() {
-            Some(bytes) => Some(Frame::data(bytes)),
+            Some(bytes) => {
+                this.handed = Some(clock::now());
+                Some(Frame::data(bytes))
+            }
             None => this.trailers.take().map(Frame::trailers),
         };
         Poll::Ready(frame.map(Ok))

@@ -44,6 +44,8 @@ const NOT_HERE: &[&str] = &[
     "scheduler_cms_refresh_failed_total",
     "scheduler_inflight_aged_total",
     "scheduler_lrs_reclaimed_total",
+    "stream_stalls_total",
+    "slow_client_stall_seconds",
     // The sampler is none that asks.
     "telemetry_sampler_polls_total",
     // The same prompt twice: the load makes each its own.

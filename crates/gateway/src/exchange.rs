@@ -9,7 +9,7 @@ use http::header::{CONTENT_LENGTH, TRAILER};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use openai::Api;
-use proxy::{Body, Observed};
+use proxy::{Body, ConnInfo, Observed};
 use telemetry::clock::{self, Moment};
 use telemetry::gateway::{Begin, Request as Record};
 use telemetry::server_timing::ServerTiming;
@@ -58,6 +58,9 @@ pub(crate) async fn serve(
         request_id: request_id.to_str().unwrap_or_default(),
         headers: &head.headers,
     });
+    if let Some(connection) = head.extensions.get::<ConnInfo>() {
+        record.came_by(connection.egress.peer());
+    }
     let caller = Caller::of(&head.extensions);
     if let Some(caller) = &caller {
         record.caller(caller.name());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy::server::{BindError, Listener, ListenerConfig};
-use proxy::{Drain, DrainReport};
+use proxy::{Drain, DrainReport, EgressWatch};
 use telemetry::Telemetry;
 
 use crate::config::Config;
@@ -44,6 +44,8 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
     let listener = Listener::bind(config.listen, listener_config(&config))?;
     let addr = listener.local_addr();
     let state = Arc::new(State::new(&config, telemetry, drain.clone()));
+    let recorder = state.telemetry.clone();
+    let listener = listener.watch_egress(EgressWatch::new(&drain, move |delay| recorder.egress_delay(delay)));
     let models = Arc::clone(&state.models);
     let mirror = state.mirror.clone();
     let serving = listener.serve(move |request| handle(Arc::clone(&state), request), drain.clone());
@@ -66,6 +68,7 @@ fn listener_config(config: &Config) -> ListenerConfig {
         tls: config.access.tls.clone(),
         header_timeout: config.timeouts.client_header,
         idle_timeout: config.timeouts.client_idle,
+        max_buffered_bytes: config.max_buffered_bytes,
         ..ListenerConfig::default()
     }
 }

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use proxy::Drain;
 use proxy::client::{Client, ClientConfig};
 use telemetry::Telemetry;
-use telemetry::gateway::Gateway as GatewayTelemetry;
+use telemetry::gateway::{Connections, Gateway as GatewayTelemetry};
 
 use crate::access::Access;
 use crate::admission::Admission;
@@ -55,7 +55,12 @@ impl State {
             response_timeout: Some(config.timeouts.response_header),
             ..ClientConfig::default()
         });
-        let telemetry = GatewayTelemetry::new(&process, []);
+        let telemetry = GatewayTelemetry::with_terms(&process, [], config.clients);
+        let upstream = client.clone();
+        telemetry.watch_connections(move || {
+            let stats = upstream.stats();
+            Connections { idle: stats.idle, active: stats.open.saturating_sub(stats.idle) }
+        });
         let key = config.engine_api_key.as_ref().and_then(bearer);
         let roster = Arc::new(ArcSwap::from_pointee(config.roster.clone()));
         let disagg = config.disagg.map(|disagg| Disagg::new(disagg.0, client.clone(), &process, drain.clone()));

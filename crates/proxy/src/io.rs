@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use telemetry::Peer;
 use telemetry::clock::{self, Moment};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::egress::EgressWatch;
 
 /// Plain TCP, or TLS from either side. The TLS states are boxed: they are large, and a plain connection should not pay.
 pub(crate) enum Transport {
@@ -24,6 +27,7 @@ pub(crate) struct Traffic {
     written: AtomicU64,
     /// Raw nanoseconds of a [`Moment`]; 0 before the first write.
     last_write: AtomicU64,
+    peer: Peer,
 }
 
 impl Traffic {
@@ -45,6 +49,11 @@ impl Traffic {
         }
     }
 
+    /// What is known of the other side beside.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     fn note_write(&self, bytes: usize) {
         self.written.fetch_add(bytes as u64, Ordering::Relaxed);
         self.last_write.store(clock::now().as_nanos(), Ordering::Relaxed);
@@ -55,6 +64,7 @@ impl Traffic {
 pub(crate) struct Wire {
     transport: Transport,
     traffic: Arc<Traffic>,
+    egress: Option<EgressWatch>,
     ahead: Ahead,
 }
 
@@ -70,8 +80,15 @@ impl Wire {
     /// As many bytes as the HTTP/2 preface has.
     pub(crate) const PEEK: usize = 24;
 
-    pub(crate) fn new(transport: Transport, traffic: Arc<Traffic>) -> Self {
-        Self { transport, traffic, ahead: Ahead::default() }
+    pub(crate) fn new(transport: Transport, traffic: Arc<Traffic>, egress: Option<EgressWatch>) -> Self {
+        Self { transport, traffic, egress, ahead: Ahead::default() }
+    }
+
+    fn wrote(&self, bytes: usize) {
+        self.traffic.note_write(bytes);
+        if let Some(egress) = self.egress.as_ref().filter(|_| self.traffic.peer.is_followed()) {
+            egress.follow(self.transport.socket());
+        }
     }
 
     /// Reads ahead until the bytes differ from `preface` or equal it; says whether they equal it. They stay readable.
@@ -104,6 +121,15 @@ impl Wire {
 }
 
 impl Transport {
+    /// The TCP connection beneath.
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::TlsServer(stream) => stream.get_ref().0,
+            Self::TlsClient(stream) => stream.get_ref().0,
+        }
+    }
+
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -182,9 +208,16 @@ impl AsyncRead for Wire {
             Poll::Ready(Ok(())) => {}
             // Anything but more bytes is news for the next read.
             Poll::Pending | Poll::Ready(Err(_)) if handed => return Poll::Ready(Ok(())),
-            other => return other,
+            Poll::Ready(Err(error)) => {
+                this.traffic.peer.note_left();
+                return Poll::Ready(Err(error));
+            }
+            Poll::Pending => return Poll::Pending,
         }
         let got = buf.filled().len() - before;
+        if got == 0 && !handed && buf.remaining() > 0 {
+            this.traffic.peer.note_left();
+        }
         this.traffic.read.fetch_add(got as u64, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
@@ -194,7 +227,7 @@ impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(this.transport.poll_write(cx, bytes))?;
-        this.traffic.note_write(written);
+        this.wrote(written);
         Poll::Ready(Ok(written))
     }
 
@@ -205,7 +238,7 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(this.transport.poll_write_vectored(cx, slices))?;
-        this.traffic.note_write(written);
+        this.wrote(written);
         Poll::Ready(Ok(written))
     }
 

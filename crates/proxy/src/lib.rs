@@ -13,6 +13,7 @@
 pub mod body;
 pub mod client;
 pub mod drain;
+pub mod egress;
 pub mod headers;
 mod io;
 pub mod observe;
@@ -22,5 +23,6 @@ pub mod tls;
 pub use body::{Body, BoxError};
 pub use client::{Client, ClientConfig, ClientError, Target};
 pub use drain::{Drain, DrainReport};
+pub use egress::EgressWatch;
 pub use observe::{End, Observe, Observed};
 pub use server::{ConnInfo, Listener, ListenerConfig};

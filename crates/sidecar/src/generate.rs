@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use openai::{Api, ApiError, Body as Json, ErrorKind};
 use pd::Peer;
 use proxy::body::collect;
-use proxy::{Body, headers as http_headers};
+use proxy::{Body, ConnInfo, headers as http_headers};
 use telemetry::clock::{self, Moment};
 use telemetry::coordinator::{Begin, Denial, Request as Record};
 use telemetry::{Blame, Stage};
@@ -24,7 +24,8 @@ use crate::target::{self, Candidate};
 pub(crate) async fn handle(rank: Arc<Rank>, api: Api, request: Request<Incoming>, received: Moment) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let id = headers::settle_request_id(&mut parts.headers);
-    let record = rank.shared.coordinator.begin(Begin {
+    let connection = parts.extensions.get::<ConnInfo>().map(|connection| connection.egress.peer());
+    let mut record = rank.shared.coordinator.begin(Begin {
         received,
         api: api.name(),
         path: parts.uri.path(),
@@ -34,6 +35,9 @@ pub(crate) async fn handle(rank: Arc<Rank>, api: Api, request: Request<Incoming>
         streaming: false,
         headers: &parts.headers,
     });
+    if let Some(peer) = connection {
+        record.came_by(peer);
+    }
     let wants_trailers = http_headers::accepts_trailers(&parts.headers);
     let mut job = Job { rank, record, wants_trailers };
     let mut response = match job.run(api, parts, body).await {

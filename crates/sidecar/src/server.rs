@@ -13,7 +13,7 @@ use openai::{Api, ApiError, ErrorKind};
 use proxy::client::{ClientConfig, TlsPolicy};
 use proxy::server::BindError;
 use proxy::tls::{ServerTls, TlsError};
-use proxy::{Body, Client, Drain, DrainReport, Listener, ListenerConfig, Target};
+use proxy::{Body, Client, Drain, DrainReport, EgressWatch, Listener, ListenerConfig, Target};
 use telemetry::Stage;
 use telemetry::Telemetry;
 use telemetry::clock;
@@ -115,7 +115,8 @@ fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {
     };
     let one = |rank: u16| {
         let port = if config.port == 0 { 0 } else { config.port + rank };
-        let settings = ListenerConfig { tls: tls.clone(), ..ListenerConfig::default() };
+        let settings =
+            ListenerConfig { tls: tls.clone(), max_buffered_bytes: config.max_buffered, ..ListenerConfig::default() };
         Ok(Listener::bind(SocketAddr::new(config.host, port), settings)?)
     };
     (0..config.ranks).map(one).collect()
@@ -148,7 +149,7 @@ fn share(config: Config, telemetry: &Telemetry, rank_addrs: &[SocketAddr], wait_
     let decoders = (0..config.ranks).zip(rank_addrs).map(decoder).collect();
     Shared {
         connector,
-        coordinator: Coordinator::new(telemetry, connector),
+        coordinator: Coordinator::with_terms(telemetry, connector, config.clients),
         targets: Targets::new(AllowList::new(config.allow.clone()), config.prefill_tls, config.connect_timeout),
         pods_known: AtomicBool::new(!wait_for_pods),
         runner: Runner::new(settings, client),
@@ -169,7 +170,8 @@ fn decoder_target(port: u16, tls: StageTls) -> Target {
 }
 
 fn serve_rank(listener: Listener, rank: Rank) {
-    let drain = rank.shared.drain.clone();
+    let (drain, recorder) = (rank.shared.drain.clone(), rank.shared.coordinator.clone());
+    let listener = listener.watch_egress(EgressWatch::new(&drain, move |delay| recorder.egress_delay(delay)));
     let rank = Arc::new(rank);
     let service = move |request| route(Arc::clone(&rank), request);
     drain.spawn(listener.serve(service, drain.clone()));

@@ -10,6 +10,7 @@
 
 mod attributes;
 pub mod catalogue;
+mod client;
 pub mod clock;
 mod config;
 pub mod coordinator;
@@ -34,6 +35,7 @@ mod telemetry;
 pub mod timeline;
 pub mod trace;
 
+pub use client::{ClientTerms, Peer};
 pub use config::{Batch, MemorySpans, SpanExport, SpanLimits, TelemetryConfig};
 pub use export::ExportError;
 pub use outcome::{Blame, Outcome, Stage};

@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
+use telemetry::ClientTerms;
 
 pub(crate) use access::AccessConfig;
 pub use args::Args;
@@ -83,6 +84,10 @@ pub struct Config {
     pub mirror: Option<MirrorConfig>,
     /// How long the gateway waits for whom.
     pub timeouts: Timeouts,
+    /// What is watched of clients.
+    pub clients: ClientTerms,
+    /// How much of an answer may wait for a slow client.
+    pub max_buffered_bytes: usize,
     /// A wait before each placement, as if choosing took so long.
     pub injected_routing_delay: Option<Duration>,
     effective: Vec<Effective>,
@@ -181,6 +186,11 @@ impl Args {
             disagg: disagg::read(&mut read, max_body_bytes),
             mirror: traffic::mirror(&mut read),
             timeouts: timeouts(&mut read),
+            clients: ClientTerms {
+                stall_threshold: read.positive("stall-threshold"),
+                egress_check_ratio: read.ratio("egress-check-ratio"),
+            },
+            max_buffered_bytes: read.number("max-buffered-bytes-per-stream", 8 << 10..=usize::MAX),
             injected_routing_delay: read.optional_duration("inject-routing-delay"),
             effective: self.effective(),
         };

@@ -76,6 +76,20 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A share, from 0 to 1.
+    pub(super) fn ratio(&mut self, flag: &'static str) -> f64 {
+        let Some(text) = self.required(flag) else {
+            return 0.0;
+        };
+        match text.parse::<f64>() {
+            Ok(ratio) if (0.0..=1.0).contains(&ratio) => ratio,
+            _ => {
+                self.fault(flag, format!("`{text}` is no number from 0 to 1"));
+                0.0
+            }
+        }
+    }
+
     pub(super) fn boolean(&mut self, flag: &'static str) -> bool {
         let Some(text) = self.required(flag) else {
             return false;

@@ -48,6 +48,8 @@ pub(crate) struct Stream {
     stage: Stage,
     record: Option<Record>,
     status: StatusCode,
+    /// When the last chunk was handed out, until the next one is asked for.
+    handed: Option<Moment>,
 }
 
 enum Stage {
@@ -84,6 +86,7 @@ impl Stream {
             stage: Stage::Open,
             record: Some(record),
             status,
+            handed: None,
         }
     }
 
@@ -173,8 +176,13 @@ impl HttpBody for Stream {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
+        if let (Some(handed), Some(record)) = (this.handed.take(), &mut this.record) {
+            // hyper asks for the next chunk as soon as there is room for it: a pause is the client's.
+            record.held(clock::now() - handed);
+        }
         loop {
             if let Some(bytes) = this.out.pop_front() {
+                this.handed = Some(clock::now());
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             match &mut this.stage {

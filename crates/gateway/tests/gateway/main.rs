@@ -7,6 +7,7 @@ mod access;
 mod admin;
 mod apis;
 mod bodies;
+mod clients;
 mod counts;
 mod disagg;
 mod forwarding;

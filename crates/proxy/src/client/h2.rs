@@ -73,7 +73,7 @@ where
 }
 
 async fn open(client: &Client, host: &Host) -> Result<http2::SendRequest<Body>, ClientError> {
-    let wire = Wire::new(client.connect(host).await?, Arc::default());
+    let wire = Wire::new(client.connect(host).await?, Arc::default(), None);
     let executor = Tracked(client.shared.tasks.clone());
     let (sender, connection) = http2::Builder::new(executor)
         .timer(TokioTimer::new())

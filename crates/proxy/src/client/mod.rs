@@ -18,7 +18,7 @@ mod target;
 mod upstream;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -80,7 +80,9 @@ pub struct ClientStats {
     pub reused: u64,
     /// Requests sent again because a pooled connection turned out closed.
     pub stale_retries: u64,
-    /// Connections waiting in the pools now.
+    /// HTTP/1.1 connections open now, in use or not.
+    pub open: usize,
+    /// Of those, the ones waiting in the pools.
     pub idle: usize,
 }
 
@@ -100,6 +102,7 @@ struct Shared {
     opened: AtomicU64,
     reused: AtomicU64,
     stale_retries: AtomicU64,
+    open: Arc<AtomicUsize>,
 }
 
 impl Client {
@@ -119,6 +122,7 @@ impl Client {
                 opened: AtomicU64::new(0),
                 reused: AtomicU64::new(0),
                 stale_retries: AtomicU64::new(0),
+                open: Arc::default(),
             }),
         }
     }
@@ -181,6 +185,7 @@ impl Client {
             opened: shared.opened.load(Ordering::Relaxed),
             reused: shared.reused.load(Ordering::Relaxed),
             stale_retries: shared.stale_retries.load(Ordering::Relaxed),
+            open: shared.open.load(Ordering::Relaxed),
             idle: shared.hosts.lock().values().map(|host| host.idle()).sum(),
         }
     }
@@ -234,7 +239,7 @@ impl Client {
     /// A fresh HTTP/1.1 connection to `host`.
     async fn open(&self, host: &Host) -> Result<Box<h1::Conn>, ClientError> {
         let transport = self.connect(host).await?;
-        Ok(h1::Conn::new(transport, self.shared.config.max_header_bytes))
+        Ok(h1::Conn::new(transport, self.shared.config.max_header_bytes, Open::new(&self.shared.open)))
     }
 
     /// The pool for `target`, remembered in the target itself by the first client that uses it.
@@ -267,6 +272,22 @@ impl Drop for Shared {
             host.clear();
             host.unshare();
         }
+    }
+}
+
+/// A connection, counted for as long as it is open.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::MissedTickBehavior;
 
-use super::ListenerConfig;
+use super::Listener;
 use super::connection::{self, Accepted, Shared};
 use super::registry::{Order, Patience, Registry, Vitals};
 use crate::tls::ServerTls;
@@ -20,18 +20,20 @@ use crate::{Body, Drain};
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts and serves until the drain has begun and every connection is closed.
-pub(super) async fn serve<S, F>(socket: TcpListener, config: ListenerConfig, service: S, drain: Drain)
+pub(super) async fn serve<S, F>(listener: Listener, service: S, drain: Drain)
 where
     S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
+    let Listener { socket, config, egress, .. } = listener;
     let patience = Patience { header: config.header_timeout, idle: config.idle_timeout };
     let upkeep = Upkeep::new(patience, config.tls.clone());
     let shared = Arc::new(Shared {
         service,
+        h1: connection::h1_builder(&config),
+        h2: connection::h2_builder(&config, drain.tracker().clone()),
         tls: config.tls,
-        h1: connection::h1_builder(config.max_header_bytes),
-        h2: connection::h2_builder(config.max_header_bytes, drain.tracker().clone()),
+        egress,
     });
     let registry = &upkeep.registry;
     let start = |stream: TcpStream, peer: SocketAddr| {

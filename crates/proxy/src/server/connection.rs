@@ -17,15 +17,19 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
+use super::ListenerConfig;
 use super::registry::{Order, Ticket, Vitals};
 use super::service::Adapter;
 use crate::client::Tracked;
 use crate::io::{Transport, Wire};
 use crate::tls::ServerTls;
-use crate::{Body, BoxError};
+use crate::{Body, BoxError, EgressWatch};
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4).
 const PREFACE: &[u8; Wire::PEEK] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The least that hyper can do with.
+const LEAST_BUFFER: usize = 8 << 10;
 
 /// Requests in progress on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 1024;
@@ -38,23 +42,26 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct Shared<S> {
     pub(super) service: S,
     pub(super) tls: Option<ServerTls>,
+    pub(super) egress: Option<EgressWatch>,
     pub(super) h1: http1::Builder,
     pub(super) h2: http2::Builder<Tracked>,
 }
 
 /// hyper's settings for HTTP/1.1.
-pub(super) fn h1_builder(max_header_bytes: usize) -> http1::Builder {
+pub(super) fn h1_builder(config: &ListenerConfig) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.max_header_size(max_header_bytes);
+    // hyper's one limit for both directions; a head must fit into it as well.
+    builder.max_header_size(config.max_header_bytes).max_buf_size(config.max_buffered_bytes.max(LEAST_BUFFER));
     builder
 }
 
 /// hyper's settings for HTTP/2; its helper tasks run in `tasks`.
-pub(super) fn h2_builder(max_header_bytes: usize, tasks: TaskTracker) -> http2::Builder<Tracked> {
+pub(super) fn h2_builder(config: &ListenerConfig, tasks: TaskTracker) -> http2::Builder<Tracked> {
     let mut builder = http2::Builder::new(Tracked(tasks));
     builder
         .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(max_header_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX))
+        .max_send_buf_size(config.max_buffered_bytes.max(LEAST_BUFFER))
         .max_concurrent_streams(MAX_STREAMS)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT);
@@ -77,7 +84,7 @@ where
 {
     let Accepted { stream, peer, vitals, ticket } = accepted;
     // On the heap for as long as it lasts: it must not make every connection's task larger.
-    let opening = Box::pin(open(stream, shared.tls.as_ref(), &vitals));
+    let opening = Box::pin(open(stream, &shared, &vitals));
     let (wire, http2) = match unless_ordered(&vitals, opening).await {
         Some(Ok(opened)) => opened,
         Some(Err(error)) => return tracing::debug!(%peer, %error, "connection not opened"),
@@ -97,17 +104,17 @@ where
 }
 
 /// TLS, where it is configured, and which HTTP it is to be.
-async fn open(stream: TcpStream, tls: Option<&ServerTls>, vitals: &Vitals) -> io::Result<(Wire, bool)> {
-    let traffic = Arc::clone(&vitals.traffic);
-    let Some(tls) = tls else {
-        let mut wire = Wire::new(Transport::Plain(stream), traffic);
+async fn open<S>(stream: TcpStream, shared: &Shared<S>, vitals: &Vitals) -> io::Result<(Wire, bool)> {
+    let wire = |transport| Wire::new(transport, Arc::clone(&vitals.traffic), shared.egress.clone());
+    let Some(tls) = &shared.tls else {
+        let mut wire = wire(Transport::Plain(stream));
         let http2 = poll_fn(|cx| wire.poll_starts_with(cx, PREFACE)).await?;
         return Ok((wire, http2));
     };
     // A handshake is several KiB of state, which a plain connection must not make room for.
     let stream = Box::pin(TlsAcceptor::from(tls.config()).accept(stream)).await?;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    Ok((Wire::new(Transport::TlsServer(Box::new(stream)), traffic), http2))
+    Ok((wire(Transport::TlsServer(Box::new(stream))), http2))
 }
 
 /// The outcome of `future`, or `None` as soon as there is any order to stop: nothing has been promised to the client yet.

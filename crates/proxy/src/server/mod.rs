@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 pub use service::{ConnInfo, Egress};
 
 use crate::tls::ServerTls;
-use crate::{Body, Drain};
+use crate::{Body, Drain, EgressWatch};
 
 /// How many connections may wait to be accepted. The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -44,6 +44,8 @@ pub struct ListenerConfig {
     pub idle_timeout: Duration,
     /// Longest request head, in bytes; longer ones are answered 431.
     pub max_header_bytes: usize,
+    /// Bytes of a response that wait for a slow client, at most; then its body is not asked for more. At least 8 KiB.
+    pub max_buffered_bytes: usize,
 }
 
 impl Default for ListenerConfig {
@@ -53,6 +55,7 @@ impl Default for ListenerConfig {
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),
             max_header_bytes: 1 << 20,
+            max_buffered_bytes: 256 << 10,
         }
     }
 }
@@ -73,6 +76,7 @@ pub struct Listener {
     socket: TcpListener,
     addr: SocketAddr,
     config: ListenerConfig,
+    egress: Option<EgressWatch>,
 }
 
 impl Listener {
@@ -82,7 +86,7 @@ impl Listener {
     /// [`BindError`] with the address and the system's reason.
     pub fn bind(addr: SocketAddr, config: ListenerConfig) -> Result<Self, BindError> {
         listen(addr)
-            .and_then(|socket| Ok(Self { addr: socket.local_addr()?, socket, config }))
+            .and_then(|socket| Ok(Self { addr: socket.local_addr()?, socket, config, egress: None }))
             .map_err(|source| BindError { addr, source })
     }
 
@@ -90,6 +94,13 @@ impl Listener {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Has `watch` follow those writes out of the kernel that a request's recorder asks for.
+    #[must_use]
+    pub fn watch_egress(mut self, watch: EgressWatch) -> Self {
+        self.egress = Some(watch);
+        self
     }
 
     /// Accepts and serves until the drain has begun and the last connection has closed (or the drain's time is up).
@@ -101,7 +112,7 @@ impl Listener {
         S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        accept::serve(self.socket, self.config, service, drain).await;
+        accept::serve(self, service, drain).await;
     }
 }
 

@@ -13,6 +13,7 @@ use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
+use telemetry::Peer;
 use telemetry::clock::Moment;
 
 use super::internal_error;
@@ -48,6 +49,13 @@ impl Egress {
     #[must_use]
     pub fn written(&self) -> u64 {
         self.traffic.written()
+    }
+
+    /// The connection as a recorder wants to know it: when its client left, and which write is to be followed by the
+    /// listener's [`crate::EgressWatch`].
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.traffic.peer().clone()
     }
 }
 

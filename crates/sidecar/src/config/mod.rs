@@ -20,6 +20,7 @@ use std::time::Duration;
 
 pub use coordinator::OnPrefillFailure;
 use pd::Protocol;
+use telemetry::ClientTerms;
 
 use self::options::Options;
 use crate::allow::Rules;
@@ -164,6 +165,10 @@ pub struct Config {
     pub max_idle_per_host: usize,
     /// vLLM is asked for a token count in every chunk.
     pub exact_token_accounting: bool,
+    /// What is watched of clients.
+    pub clients: ClientTerms,
+    /// How much of an answer may wait for a slow client, in bytes.
+    pub max_buffered: usize,
     /// Spans are exported.
     pub tracing: bool,
     /// Settings that were accepted and deserve a word in the log.

@@ -120,6 +120,15 @@ pub(super) struct Options {
     /// Bootstrap port of Mooncake's prefill servers [env: MOONCAKE_BOOTSTRAP_PORT] [default: 8998]
     #[arg(long, value_name = "PORT")]
     pub(super) mooncake_bootstrap_port: Option<Text>,
+    /// How much of an answer may wait for a slow client; then the decoder is read no further [default: 262144]
+    #[arg(long, value_name = "BYTES")]
+    pub(super) max_buffered_bytes_per_stream: Option<Text>,
+    /// From which gap between two tokens on a stream counts as stalled [default: 2s]
+    #[arg(long, value_name = "DURATION")]
+    pub(super) stall_threshold: Option<Text>,
+    /// The share of first tokens that are followed until they have left the kernel [default: 0.01]
+    #[arg(long, value_name = "RATIO")]
+    pub(super) egress_check_ratio: Option<Text>,
     /// Ask vLLM for a token count in every chunk, and remove it again for the client [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) exact_token_accounting: Option<Text>,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use pd::Protocol;
+use telemetry::ClientTerms;
 
 use super::layers::Notes;
 use super::text::Text;
@@ -16,6 +17,8 @@ use crate::kubernetes::{Access, PoolGroup, PoolRef};
 
 /// 64 MiB: a prompt of some millions of tokens, or a few images.
 const DEFAULT_MAX_BODY: usize = 64 << 20;
+/// An answer that waits for its client, in bytes.
+const DEFAULT_MAX_BUFFERED: usize = 256 << 10;
 
 /// Checks `options` and builds the configuration.
 ///
@@ -87,8 +90,28 @@ impl Check {
                 options.exact_token_accounting.as_ref(),
                 false,
             ),
+            clients: self.clients(options),
+            max_buffered: self.at_least(
+                "max-buffered-bytes-per-stream",
+                options.max_buffered_bytes_per_stream.as_ref(),
+                DEFAULT_MAX_BUFFERED,
+                8 << 10,
+            ),
             tracing: self.boolean("tracing", options.tracing.as_ref(), false),
             warnings,
+        }
+    }
+
+    fn clients(&mut self, options: &Options) -> ClientTerms {
+        let usual = ClientTerms::default();
+        let threshold = options.stall_threshold.as_ref();
+        let ratio = self.parse("egress-check-ratio", options.egress_check_ratio.as_ref(), usual.egress_check_ratio);
+        if !(0.0..=1.0).contains(&ratio) {
+            self.fault("egress-check-ratio", format_args!("`{ratio}` is no number from 0 to 1"));
+        }
+        ClientTerms {
+            stall_threshold: self.positive("stall-threshold", threshold, usual.stall_threshold),
+            egress_check_ratio: ratio,
         }
     }
 

@@ -146,6 +146,9 @@ pub(crate) static TTFT_COMPONENT_MILLISECONDS: Metric = histogram(
 pub(crate) static PENDING: Metric =
     gauge("gateway_pending_requests", "Requests received but not yet dispatched to an instance.");
 pub(crate) static CURRENT: Metric = gauge("gateway_current_requests", "Requests in flight.");
+pub(crate) static CONNECTIONS: Metric =
+    gauge("upstream_connections", "HTTP/1.1 connections to engines and sidecars, by what they are doing.")
+        .labels(&[Label::closed("state", &["idle", "active"])]);
 
 pub(super) static ALL: &[&Metric] = &[
     &REQUEST_TOTAL,
@@ -170,4 +173,5 @@ pub(super) static ALL: &[&Metric] = &[
     &TTFT_COMPONENT_MILLISECONDS,
     &PENDING,
     &CURRENT,
+    &CONNECTIONS,
 ];

@@ -3,6 +3,7 @@
 //! Nothing else names a metric. The registry takes its families from these statics, `candor metrics` prints them, and
 //! the documentation, the dashboards and the alerts are checked against them. Only what is really observed is listed.
 
+pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod nixl;
 pub(crate) mod observatory;
@@ -53,6 +54,8 @@ pub enum Component {
     Scheduler,
     /// `candor sidecar`.
     Sidecar,
+    /// Gateway and sidecar: every process that relays a client's stream.
+    Relay,
     /// `candor engine`.
     Engine,
     /// `candor observatory`.
@@ -132,6 +135,7 @@ impl Component {
             Self::Gateway => "gateway",
             Self::Scheduler => "scheduler",
             Self::Sidecar => "sidecar",
+            Self::Relay => "gateway and sidecar",
             Self::Engine => "engine",
             Self::Observatory => "observatory",
             Self::Every => "every process",
@@ -183,10 +187,18 @@ const PART_MS: &[f64] = &[
 
 /// Every metric, by component and in the order of the reference page.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [gateway::ALL, scheduler::ALL, sidecar::ALL, observatory::ALL, process::ALL, vllm::ALL, nixl::ALL, sglang::ALL]
-        .into_iter()
-        .flatten()
-        .copied()
+    let tables = [
+        gateway::ALL,
+        scheduler::ALL,
+        sidecar::ALL,
+        client::ALL,
+        observatory::ALL,
+        process::ALL,
+        vllm::ALL,
+        nixl::ALL,
+        sglang::ALL,
+    ];
+    tables.into_iter().flatten().copied()
 }
 
 /// The metric with this exposed name.

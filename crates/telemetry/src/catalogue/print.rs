@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::{Component, Label, Metric, all};
 
 /// The order of the reference.
-const COMPONENTS: [Component; 6] = [
+const COMPONENTS: [Component; 7] = [
     Component::Gateway,
     Component::Scheduler,
     Component::Sidecar,
+    Component::Relay,
     Component::Engine,
     Component::Observatory,
     Component::Every,

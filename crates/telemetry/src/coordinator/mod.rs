@@ -12,6 +12,7 @@ mod spans;
 mod step;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 
@@ -22,7 +23,8 @@ pub use request::Request;
 use step::StepAverage;
 
 use crate::Telemetry;
-use crate::clock::Moment;
+use crate::client::{ClientTerms, ClientWatch};
+use crate::clock::{Moment, now};
 pub use crate::origin::{ELAPSED_US, Origin, REQUEST_START, TtftOrigin};
 use crate::span::Tracer;
 
@@ -37,6 +39,7 @@ struct Shared {
     metrics: Metrics,
     step: StepAverage,
     in_flight: in_flight::Registry,
+    clients: ClientWatch,
 }
 
 /// What is known when a request's head has been parsed.
@@ -63,6 +66,11 @@ pub struct Begin<'a> {
 impl Coordinator {
     /// A recorder whose series for `connector` exist from now on, at zero.
     pub fn new(telemetry: &Telemetry, connector: Connector) -> Self {
+        Self::with_terms(telemetry, connector, ClientTerms::default())
+    }
+
+    /// The same, with terms of its own for its clients.
+    pub fn with_terms(telemetry: &Telemetry, connector: Connector, terms: ClientTerms) -> Self {
         let metrics = Metrics::new(telemetry.registry());
         metrics.of(connector);
         let shared = Shared {
@@ -70,6 +78,7 @@ impl Coordinator {
             metrics,
             step: StepAverage::default(),
             in_flight: in_flight::Registry::default(),
+            clients: ClientWatch::new(telemetry.registry(), terms),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -82,6 +91,11 @@ impl Coordinator {
     /// Requests that have begun and not ended, in the order in which they came.
     pub fn in_flight(&self) -> Vec<InFlight> {
         self.shared.in_flight.list()
+    }
+
+    /// A first token took this long from the kernel's taking it to its having left.
+    pub fn egress_delay(&self, delay: Duration) {
+        self.shared.clients.egress(now(), delay);
     }
 
     /// Begins a request. Every request that reaches a handler is begun, whatever becomes of it.

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::labels::api_label;
 use super::metrics::Decision;
 use super::{Begin, Connector, Denial, Shared, TtftOrigin, spans};
 use crate::attributes::pd;
+use crate::client::{ClientSide, Peer};
 use crate::clock::{Moment, nanos, now};
 use crate::origin::Origin;
 use crate::outcome::{Blame, Outcome, Stage};
@@ -44,6 +46,7 @@ pub(super) struct State {
     pub(super) reason: Option<&'static str>,
     pub(super) denied: Option<(Box<str>, Denial)>,
     decided: bool,
+    client: ClientSide,
 }
 
 /// One leg's span and what is said on it.
@@ -86,6 +89,7 @@ impl Request {
             reason: None,
             denied: None,
             decided: false,
+            client: ClientSide::default(),
         });
         Self { shared, span, state, key, settled: false }
     }
@@ -196,6 +200,16 @@ impl Request {
         self.state.decode.status = Some(status);
     }
 
+    /// The connection that the request came by.
+    pub fn came_by(&mut self, peer: Peer) {
+        self.state.client.came_by(peer);
+    }
+
+    /// The stream could not be passed on for this long, since the client did not read.
+    pub fn held(&mut self, time: Duration) {
+        self.state.client.held(time);
+    }
+
     /// A chunk with `n` tokens has been handed to the client's connection. Streaming requests only: a client that does
     /// not stream has no first token, and calls for it are ignored.
     pub fn tokens(&mut self, now: Moment, n: u32) {
@@ -203,6 +217,7 @@ impl Request {
         if n == 0 || !self.state.streaming {
             return;
         }
+        self.state.client.tokens(&self.shared.clients, now);
         if points.first_token.is_none() {
             points.first_token = Some(now);
             self.shared.in_flight.first_token(self.key);
@@ -220,6 +235,10 @@ impl Request {
         }
         self.state.points.finished = Some(now);
         self.shared.in_flight.leave(self.key);
+        self.state.client.ended(&self.shared.clients);
+        if outcome == Outcome::ClientCancelled {
+            self.state.client.aborted(&self.shared.clients, now, self.stage());
+        }
         let numbers = self.numbers();
         if let Some(step) = self.state.points.first_step() {
             self.shared.step.record(step);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::RwLock;
 
+use super::Connections;
 use crate::catalogue::gateway as catalogue;
 use crate::metrics::{Counter, Family, Histogram, Registry};
 use crate::outcome::Outcome;
@@ -88,6 +89,12 @@ impl Metrics {
         let mirrored = std::array::from_fn(|at| mirror.with([catalogue::MIRROR_OUTCOMES[at]]));
         let unknown = Arc::new(OfModel::new(registry, UNKNOWN));
         Self { registry: registry.clone(), mirrored, models: RwLock::default(), unknown, current, pending }
+    }
+
+    pub(super) fn watch_connections(&self, count: impl Fn() -> Connections + Clone + Send + Sync + 'static) {
+        let idle = count.clone();
+        self.registry.read(&catalogue::CONNECTIONS, ["idle"], move || Some(idle().idle as f64));
+        self.registry.read(&catalogue::CONNECTIONS, ["active"], move || Some(count().active as f64));
     }
 
     pub(super) fn serve(&self, model: &str) {

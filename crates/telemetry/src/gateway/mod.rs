@@ -7,6 +7,7 @@ mod request;
 mod span;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 
@@ -15,7 +16,8 @@ pub use metrics::Rejection;
 pub use request::{Fallback, Request, Retry, Usage};
 
 use crate::Telemetry;
-use crate::clock::Moment;
+use crate::client::{ClientTerms, ClientWatch};
+use crate::clock::{Moment, now};
 use crate::span::Tracer;
 
 /// The gateway's recorder. Cheap to clone.
@@ -27,6 +29,7 @@ pub struct Gateway {
 struct Shared {
     tracer: Tracer,
     metrics: Metrics,
+    clients: ClientWatch,
 }
 
 /// What became of a copy of a request.
@@ -59,16 +62,35 @@ pub struct Begin<'a> {
     pub headers: &'a HeaderMap,
 }
 
+/// Connections to engines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Waiting for a request.
+    pub idle: usize,
+    /// Serving one.
+    pub active: usize,
+}
+
 impl Gateway {
     /// A recorder that knows `served` models: their series exist from now on, at zero. Requests for any other model are
     /// counted under `unknown`, so that a client cannot make series.
     pub fn new<'a>(telemetry: &Telemetry, served: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::with_terms(telemetry, served, ClientTerms::default())
+    }
+
+    /// The same, with terms of its own for its clients.
+    pub fn with_terms<'a>(
+        telemetry: &Telemetry,
+        served: impl IntoIterator<Item = &'a str>,
+        terms: ClientTerms,
+    ) -> Self {
         let metrics = Metrics::new(telemetry.registry());
         served.into_iter().for_each(|model| metrics.serve(model));
         Self {
             shared: Arc::new(Shared {
                 tracer: telemetry.tracer().beginning(crate::attributes::gateway::REQUEST),
                 metrics,
+                clients: ClientWatch::new(telemetry.registry(), terms),
             }),
         }
     }
@@ -81,6 +103,16 @@ impl Gateway {
     /// A copy of a request has ended.
     pub fn mirrored(&self, outcome: MirrorOutcome) {
         self.shared.metrics.mirrored[outcome as usize].inc();
+    }
+
+    /// Has the connections to engines counted whenever somebody scrapes.
+    pub fn watch_connections(&self, count: impl Fn() -> Connections + Clone + Send + Sync + 'static) {
+        self.shared.metrics.watch_connections(count);
+    }
+
+    /// A first token took this long from the kernel's taking it to its having left.
+    pub fn egress_delay(&self, delay: Duration) {
+        self.shared.clients.egress(now(), delay);
     }
 
     /// Begins a request. Every request that reaches a handler is begun, whatever becomes of it.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::metrics::{OfModel, Rejection};
 use super::{Begin, Shared, span};
+use crate::client::{ClientSide, Peer};
 use crate::clock::{Moment, nanos, now};
 use crate::itl::GapBuffer;
 use crate::metrics::Exemplar;
@@ -52,6 +53,7 @@ pub(super) struct State {
     /// Attempts that failed and were followed by another one.
     pub(super) events: Vec<SpanEvent>,
     gaps: GapBuffer,
+    client: ClientSide,
 }
 
 /// The engine's count of tokens.
@@ -113,6 +115,7 @@ impl Request {
             prompt: None,
             events: Vec::new(),
             gaps: GapBuffer::new(),
+            client: ClientSide::default(),
         });
         Self { shared, model, span, state, unflushed_tokens: 0, counted_tokens: 0, is_pending: true, settled: false }
     }
@@ -220,12 +223,23 @@ impl Request {
         self.model.waited_out.inc();
     }
 
+    /// The connection that the request came by.
+    pub fn came_by(&mut self, peer: Peer) {
+        self.state.client.came_by(peer);
+    }
+
+    /// The stream could not be passed on for this long, since the client did not read.
+    pub fn held(&mut self, time: Duration) {
+        self.state.client.held(time);
+    }
+
     /// A chunk with `n` tokens has been handed to the client's connection. For requests that do not stream nothing is
     /// recorded: their client has no first token.
     pub fn tokens(&mut self, now: Moment, n: u32) {
         if n == 0 || !self.state.streaming {
             return;
         }
+        self.state.client.tokens(&self.shared.clients, now);
         let points = &mut self.state.points;
         points.last_token = Some(now);
         if points.first_token.is_none() {
@@ -268,6 +282,10 @@ impl Request {
         self.no_longer_pending();
         self.shared.metrics.current.fetch_sub(1, Ordering::Relaxed);
         self.flush();
+        self.state.client.ended(&self.shared.clients);
+        if outcome == Outcome::ClientCancelled {
+            self.state.client.aborted(&self.shared.clients, now, self.stage());
+        }
         let parts = self.parts();
         self.observe(now, &outcome, status, parts.as_ref());
         self.log(&outcome, status);

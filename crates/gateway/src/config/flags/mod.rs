@@ -8,6 +8,7 @@
 mod access;
 mod admission;
 mod disagg;
+mod clients;
 mod engines;
 mod experiments;
 mod listening;
@@ -54,6 +55,8 @@ pub(crate) enum Group {
     Disaggregation,
     /// Where requests go beside the cluster.
     Traffic,
+    /// What is watched and borne of clients.
+    Clients,
     /// For experiments; not shown in `--help`.
     Hidden,
 }
@@ -70,6 +73,7 @@ impl Group {
             Self::Tokens => "Tokens",
             Self::Disaggregation => "Disaggregation",
             Self::Traffic => "Traffic",
+            Self::Clients => "Clients",
             Self::Hidden => "Experiments",
         }
     }
@@ -110,6 +114,7 @@ pub(crate) fn flags() -> impl Iterator<Item = &'static Flag> {
         tokens::FLAGS,
         disagg::FLAGS,
         traffic::FLAGS,
+        clients::FLAGS,
         experiments::FLAGS,
         refused::FLAGS,
     ];

@@ -25,6 +25,7 @@ use http::{Method, Response};
 use http_body::{Frame, SizeHint};
 use tokio::io::ReadBuf;
 
+use super::Open;
 use super::error::{ClientError, ErrorKind};
 use crate::headers::connection_says;
 use crate::io::Transport;
@@ -37,6 +38,7 @@ use request::{Broken, Upload};
 /// A connection and its exchange in progress, if there is one. Dropping it closes the socket.
 pub(super) struct Conn {
     transport: Transport,
+    _open: Open,
     /// The request, until all of it is sent.
     upload: Option<Upload>,
     heads: HeadReader,
@@ -49,9 +51,10 @@ pub(super) struct Conn {
 
 impl Conn {
     /// HTTP/1.1 on a fresh stream; sends nothing.
-    pub(super) fn new(transport: Transport, max_head: usize) -> Box<Self> {
+    pub(super) fn new(transport: Transport, max_head: usize, open: Open) -> Box<Self> {
         Box::new(Self {
             transport,
+            _open: open,
             upload: None,
             heads: HeadReader::new(max_head),
             inbox: Inbox::new(Framing::Length(0)),
