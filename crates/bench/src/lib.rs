@@ -9,18 +9,21 @@
 //! - `process`, [`pin`]: starting, pinning, watching and killing what is measured.
 //! - `frame`: samples, bars, the report; every bench prints its figures beside its bars and ends with a [`Verdict`].
 //! - [`proxy`]: `bench proxy`.
+//! - [`scheduler`], [`policies`]: `bench scheduler` and `bench policies`, over the `stage` that they share.
 //!
-//! Everything runs on the calling thread. The kernel kills the started processes when that thread ends, however it
-//! does, so [`run`] belongs on the main thread, outside any async runtime.
+//! Every process is started by the calling thread. The kernel kills them when that thread ends, however it does, so [`run`] belongs on the main thread, outside any async runtime.
 
 pub mod engine;
 mod frame;
 mod load;
 pub mod pin;
+pub mod policies;
 mod poll;
 mod process;
 mod progress;
 pub mod proxy;
+pub mod scheduler;
+mod stage;
 mod stopwatch;
 mod wire;
 
@@ -40,6 +43,10 @@ pub struct Args {
 enum Command {
     /// Gateway and sidecar as proxies, beside nginx and haproxy.
     Proxy(proxy::Args),
+    /// What a scheduling decision costs, at 16, 256 and 1,024 instances.
+    Scheduler(scheduler::Args),
+    /// What a scheduling policy is worth, in the time to the first token.
+    Policies(policies::Args),
     /// The null engine that benches talk to.
     #[command(hide = true)]
     Engine(engine::Args),
@@ -95,6 +102,8 @@ pub enum Error {
 pub fn run(args: &Args) -> Result<Verdict, Error> {
     match &args.command {
         Command::Proxy(args) => proxy::run(args),
+        Command::Scheduler(args) => scheduler::run(args),
+        Command::Policies(args) => policies::run(args),
         Command::Engine(args) => Ok(engine::run(*args).map(|()| Verdict::Held)?),
         Command::Pin(args) => Ok(pin::run(args).map(|()| Verdict::Held)?),
     }

@@ -1,10 +1,13 @@
 //! A bench's result, for a person and as JSON.
 
 use std::fmt;
+use std::io::Write as _;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::{Bar, Judged, Machine, Metric, Rule, Sheet, Verdict};
+use crate::process::ProcessError;
 
 /// Everything that a bench found.
 #[derive(Debug)]
@@ -28,6 +31,18 @@ impl Report {
     /// Whether every bar holds.
     pub(crate) fn verdict(&self) -> Verdict {
         if self.judged().all(|(_, judged)| judged.holds) { Verdict::Held } else { Verdict::Missed }
+    }
+
+    /// Prints it, and writes it to a file as JSON where that is asked for; says whether every bar holds.
+    pub(crate) fn deliver(&self, json: Option<&Path>) -> Result<Verdict, ProcessError> {
+        let mut out = std::io::stdout().lock();
+        let written = write!(out, "{self}").and_then(|()| out.flush());
+        written.map_err(ProcessError::io("cannot print the report"))?;
+        if let Some(file) = json {
+            std::fs::write(file, format!("{:#}\n", self.json()))
+                .map_err(ProcessError::io(format!("cannot write {}", file.display())))?;
+        }
+        Ok(self.verdict())
     }
 
     fn judged(&self) -> impl Iterator<Item = (Bar, Judged)> {

@@ -10,7 +10,6 @@ mod passes;
 mod stack;
 mod yardstick;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,15 +62,7 @@ impl Args {
 /// # Errors
 /// A yardstick is missing, or a process could not be driven to the end; missed bars are no error but the verdict.
 pub fn run(args: &Args) -> Result<Verdict, Error> {
-    let report = measure(args)?;
-    let mut out = std::io::stdout().lock();
-    let written = write!(out, "{report}").and_then(|()| out.flush());
-    written.map_err(ProcessError::io("cannot print the report"))?;
-    if let Some(file) = &args.json {
-        std::fs::write(file, format!("{:#}\n", report.json()))
-            .map_err(ProcessError::io(format!("cannot write {}", file.display())))?;
-    }
-    Ok(report.verdict())
+    Ok(measure(args)?.deliver(args.json.as_deref())?)
 }
 
 fn measure(args: &Args) -> Result<Report, Error> {
