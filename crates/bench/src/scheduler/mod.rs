@@ -38,7 +38,7 @@ const IN_FLIGHT: usize = 100_000;
 /// Kept-alive connections of the load.
 const CONNECTIONS: usize = 8;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const DECISION_P99: Metric = Metric { name: "decision p99", unit: "us", decimals: 1 };
 const RATE: Metric = Metric { name: "decisions", unit: "/s", decimals: 0 };

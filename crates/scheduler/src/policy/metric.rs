@@ -21,6 +21,9 @@ pub enum Metric {
     NumTokens,
     /// How long the request would wait for its first token, were everything as it was lately.
     EstimatedLatencyMs,
+    /// Requests, this one included, each as heavy as the instance is slow: what tells unequal instances apart that have equally
+    /// little to do.
+    WeightedRequests,
     /// How recently the instance was chosen; breaks ties so that equal instances take turns.
     LastDispatch,
 }
@@ -48,7 +51,7 @@ const UNKNOWN: f64 = f32::MAX as f64;
 
 impl Metric {
     /// Every one, in the order in which a decision is explained.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::KvCacheUsageRatioProjected,
         Self::DecodeBatchSize,
         Self::NumWaitingRequests,
@@ -57,6 +60,7 @@ impl Metric {
         Self::NumRequests,
         Self::NumTokens,
         Self::EstimatedLatencyMs,
+        Self::WeightedRequests,
         Self::LastDispatch,
     ];
 
@@ -72,6 +76,7 @@ impl Metric {
             Self::NumRequests => "num_requests",
             Self::NumTokens => "num_tokens",
             Self::EstimatedLatencyMs => "estimated_latency_ms",
+            Self::WeightedRequests => "weighted_requests",
             Self::LastDispatch => "last_dispatch",
         }
     }
@@ -93,7 +98,11 @@ impl Metric {
     #[must_use]
     pub const fn is_of(self, mode: Mode) -> bool {
         match self {
-            Self::NumRequests | Self::NumWaitingRequests | Self::EstimatedLatencyMs | Self::LastDispatch => true,
+            Self::NumRequests
+            | Self::NumWaitingRequests
+            | Self::EstimatedLatencyMs
+            | Self::WeightedRequests
+            | Self::LastDispatch => true,
             Self::NumTokens => matches!(mode, Mode::Lite),
             _ => matches!(mode, Mode::Full),
         }
@@ -124,6 +133,7 @@ impl Metric {
                 // An instance that has not made a step yet is tried, and then known.
                 steps * load.step_ms
             }
+            Self::WeightedRequests => weighted(load.requests(&inflight), load.step_ms),
         }
     }
 
@@ -134,7 +144,14 @@ impl Metric {
             Self::NumWaitingRequests => sums.waiting_requests as f64,
             // The request comes after all that wait.
             Self::EstimatedLatencyMs => sums.prefill_ms * (sums.waiting_requests + 1) as f64,
+            Self::WeightedRequests => weighted(sums.total_requests(), sums.prefill_ms),
             _ => sums.total_requests() as f64,
         }
     }
+}
+
+/// One more than so many requests, each taking so many milliseconds. An instance of which no time is known yet is taken for a
+/// fast one, so that it is tried, and its requests count all the same.
+fn weighted(requests: i64, ms: f64) -> f64 {
+    (requests + 1) as f64 * if ms > 0.0 { ms } else { 1.0 }
 }

@@ -58,6 +58,17 @@ fn equal_instances_take_turns_and_ids_break_the_last_tie() {
 }
 
 #[test]
+fn of_two_that_have_equally_little_to_do_the_faster_is_taken_until_it_has_more() {
+    let mut with = neutral(&[("slow", 0), ("quick", 0)]);
+    (with[0].1.step_duration, with[1].1.step_duration) = (60.0, 10.0);
+    let policy = policy("load-balance", Mode::Full);
+    for (running, want) in [(0, "quick"), (4, "quick"), (6, "slow")] {
+        with[1].1.num_running_requests = running;
+        assert_eq!(one(&policy, &view(&with)), want, "{running} run on the quick one");
+    }
+}
+
+#[test]
 fn a_threshold_is_passed_over_when_nobody_is_below_it_unless_it_is_hard() {
     let view = view(&neutral(&[("a", 9000), ("b", 8500)]));
     let soft = policy("load-balance", Mode::Full);
@@ -245,7 +256,7 @@ fn a_choice_explains_itself() {
     assert_eq!(&*view.instances[placement.unwrap().choices[0].1.at].id, "b");
     let [explained] = &explained[..] else { panic!("one choice") };
     assert_eq!((explained.chosen.as_deref(), explained.selector, explained.fallback), (Some("b"), "best", false));
-    assert_eq!(explained.ranked_by, ["all_prefills_tokens_num", "num_requests", "last_dispatch"]);
+    assert_eq!(explained.ranked_by, ["all_prefills_tokens_num", "weighted_requests", "last_dispatch"]);
     let told: Vec<_> =
         explained.instances.iter().map(|of| (of.instance_id.as_str(), of.rank, of.filtered_by)).collect();
     assert_eq!(told, [("b", Some(1), None), ("c", Some(2), None), ("a", None, Some("schedulability"))]);

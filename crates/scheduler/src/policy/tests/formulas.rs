@@ -47,6 +47,7 @@ fn full_mode() {
         (Metric::NumRequests, 1.0 + 2.0 + 4.0 + 3.0),
         // (2048 + 4096 + 8 + 900) tokens in steps of 1000, 2.5 ms each.
         (Metric::EstimatedLatencyMs, 8.0 * 2.5),
+        (Metric::WeightedRequests, (10.0 + 1.0) * 2.5),
     ] {
         assert_eq!(of(metric, Mode::Full, 900), want, "{}", metric.as_str());
     }
