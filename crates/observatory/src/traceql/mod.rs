@@ -31,6 +31,9 @@ pub(crate) use lexer::duration;
 pub use value::Literal;
 pub use values::FieldValues;
 
+#[cfg(test)]
+mod tests;
+
 /// Reads a query and checks that it means something.
 ///
 /// # Errors

@@ -19,3 +19,6 @@ pub use log::{LogError, SpanLog};
 pub use render::trace_data;
 pub use store::{Limits, SpanStore, Stats, Stored};
 pub use tags::{TagScope, tag_names};
+
+#[cfg(test)]
+mod tests;

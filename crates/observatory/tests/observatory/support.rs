@@ -12,11 +12,12 @@ pub(crate) fn now() -> i64 {
     i64::try_from(clock::now().unix_nanos() / 1_000_000).unwrap()
 }
 
-/// Starts an observatory with these flags.
+/// Starts an observatory on free ports, with further flags.
 pub(crate) async fn start(flags: &[&str]) -> Running {
     use clap::{Args as _, Command, FromArgMatches as _};
     let command = Args::augment_args(Command::new("observatory").no_binary_name(true));
-    let flags = ["--listen=127.0.0.1:0"].iter().chain(flags);
+    let free = ["--listen=127.0.0.1:0", "--otlp-grpc-listen=127.0.0.1:0", "--otlp-http-listen=127.0.0.1:0"];
+    let flags = free.iter().chain(flags);
     let args = Args::from_arg_matches(&command.get_matches_from(flags)).unwrap();
     let telemetry = Telemetry::new(TelemetryConfig::new("candor-observatory")).unwrap();
     observatory::start(args.validate().unwrap(), telemetry).await.unwrap()

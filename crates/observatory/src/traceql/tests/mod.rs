@@ -1,0 +1,3 @@
+mod language;
+mod naive;
+mod relations;
