@@ -13,8 +13,6 @@ const AWAITED: &[&str] = &[
     "request_max_prefix_cache_hit_percent",
     "request_prefix_cache_hit_percent",
     "request_query_prefix_cache_hit_duration_milliseconds",
-    "request_queue_duration_milliseconds",
-    "request_retry_total",
     "scheduler_prediction_error_ratio",
     "scheduler_rescheduling_failed_total",
     "scheduler_rescheduling_total",

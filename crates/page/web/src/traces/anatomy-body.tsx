@@ -22,8 +22,10 @@ export function Body({ anatomy, id, route }: { anatomy: Anatomy; id: string; rou
       </div>
       <div class="anatomy-tables">
         <Parts anatomy={anatomy} />
-        <Claims anatomy={anatomy} />
-        <Placement anatomy={anatomy} />
+        <div class="anatomy-side">
+          <Claims anatomy={anatomy} />
+          <Placement anatomy={anatomy} />
+        </div>
       </div>
     </div>
   );

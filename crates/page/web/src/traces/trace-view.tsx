@@ -51,7 +51,7 @@ function Waterfall({ spans, route }: { spans: Span[]; route: Route }) {
       <div class="card waterfall" data-spans={spans.length}>
         <div class="waterfall-axis" aria-hidden="true">
           <span />
-          <div>{[0, 0.25, 0.5, 0.75, 1].map((share) => <i style={{ left: `${share * 100}%` }}>{text(whole * share, "ns")}</i>)}</div>
+          <div>{[0, 0.25, 0.5, 0.75, 1].map((share) => <i style={{ left: `${share * 100}%` }}>{share === 0 ? "0" : text(whole * share, "ns")}</i>)}</div>
         </div>
         {nodes.map((node) => (
           <Line key={node.span.id} node={node} start={start} whole={whole} open={open === node.span.id} toggle={() => setOpen(open === node.span.id ? undefined : node.span.id)} />
