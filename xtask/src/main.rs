@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stderr, reason = "a task runner talks to the person who ran it")]
 
+mod page;
 mod run;
 mod tidy;
 
@@ -62,7 +63,8 @@ fn demo(args: &[String]) -> Result<()> {
     cargo(&words)
 }
 
-/// Runs all tests: with cargo-nextest where it is installed, else with cargo's own runner; then the documentation's examples.
+/// Runs all tests: with cargo-nextest where it is installed, else with cargo's own runner; then the documentation's
+/// examples, and the page in a browser.
 fn test(args: &[String]) -> Result<()> {
     let mut words = if Tool::Nextest.is_there() {
         vec!["nextest", "run", "--workspace", "--locked"]
@@ -74,6 +76,7 @@ fn test(args: &[String]) -> Result<()> {
     cargo(&words)?;
     if args.is_empty() {
         cargo(&["test", "--workspace", "--locked", "--doc", "--quiet"])?;
+        page::test()?;
     }
     Ok(())
 }
