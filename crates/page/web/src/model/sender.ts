@@ -4,6 +4,7 @@ const SENDERS: [RegExp, string][] = [
   [/^(request_(full_mode|query_prefix|calc_prefix|prefix_cache|max_prefix)|scheduler_|instance_(cms|lrs|status|schedulable|kv)|selected_instance_)/, "candor scheduler (/metrics, port 8088)"],
   [/^(request_|gateway_|mirror_|upstream_|client_|stream_|slow_client)/, "candor gateway (/metrics, port 8089)"],
   [/^(pd_proxy_|llm_d_)/, "candor sidecar (/metrics, port 9464)"],
+  [/^observatory_/, "candor observatory (/metrics)"],
   [/^vllm:/, "vLLM instances (/metrics, port 8000)"],
   [/^sglang:/, "SGLang instances (/metrics)"],
   [/^(uptime_|process_|tokio_|go_|telemetry_|build_info)/, "every Candor process (/metrics)"],

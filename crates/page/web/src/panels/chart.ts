@@ -130,6 +130,9 @@ function alone(plot: uPlot, series: number): number[] {
   return found;
 }
 
+/** Bytes are counted in powers of two, so their ticks are too. */
+const BINARY = Array.from({ length: 50 }, (_, power) => 2 ** power);
+
 function valueAxis(unit: string, index: number, ink: string, lines: string): uPlot.Axis {
   return {
     scale: unit,
@@ -139,6 +142,7 @@ function valueAxis(unit: string, index: number, ink: string, lines: string): uPl
     size: (_, values) => 16 + 6.6 * Math.max(3, ...(values ?? []).map((value) => value.length)),
     gap: 6,
     space: 36,
+    ...(unit === "bytes" ? { incrs: BINARY } : {}),
     grid: { show: index === 0, stroke: lines, width: 1 },
     ticks: { show: false },
     values: (_, ticks) => axis(ticks, unit),
