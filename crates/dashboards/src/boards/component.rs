@@ -178,7 +178,7 @@ fn events() -> Vec<Panel> {
 
 fn system() -> Vec<Panel> {
     let each = |title: &str, unit, metric: &str| {
-        Panel::lines(title, unit).with(Target::range(select(metric, NAMESPACE), "{{job}} {{instance}}")).size(8, 6)
+        Panel::lines(title, unit).with(Target::range(select(metric, NAMESPACE), "{{job}} {{instance}}")).size(8, 8)
     };
     vec![
         each("Uptime", Unit::Seconds, "uptime_seconds").about(
@@ -217,6 +217,6 @@ fn system() -> Vec<Panel> {
                 format!("rate({}[$__rate_interval])", select("process_cpu_seconds_total", NAMESPACE)),
                 "{{job}} {{instance}}",
             ))
-            .size(8, 6),
+            .size(8, 8),
     ]
 }
