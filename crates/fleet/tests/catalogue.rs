@@ -33,6 +33,8 @@ const NOT_HERE: &[&str] = &[
     "request_fallback_total",
     "request_fallback_retry_success_total",
     "mirror_requests_total",
+    // There is no scheduler.
+    "gateway_scheduler_calls_total",
     "pd_proxy_prefill_retries_total",
     "pd_proxy_denied_total",
     "pd_proxy_pool_refresh_failures_total",

@@ -18,16 +18,26 @@ pub(crate) fn health() -> Response<Body> {
 pub(crate) async fn ready(state: &State) -> Response<Body> {
     let instances = state.roster.load().serving().len();
     if state.drain.has_begun() {
-        return readiness(StatusCode::SERVICE_UNAVAILABLE, "draining", instances, None);
+        return readiness(state, StatusCode::SERVICE_UNAVAILABLE, "draining", instances, None);
     }
     match state.models.answering().await {
-        0 => readiness(StatusCode::SERVICE_UNAVAILABLE, "no engine answers", instances, Some(0)),
-        answering => readiness(StatusCode::OK, "ready", instances, Some(answering)),
+        0 => readiness(state, StatusCode::SERVICE_UNAVAILABLE, "no engine answers", instances, Some(0)),
+        answering => readiness(state, StatusCode::OK, "ready", instances, Some(answering)),
     }
 }
 
-fn readiness(status: StatusCode, what: &str, instances: usize, answering: Option<usize>) -> Response<Body> {
-    answer(status, json!({"status": what, "instances": instances, "answering": answering}).to_string())
+fn readiness(
+    state: &State,
+    status: StatusCode,
+    what: &str,
+    instances: usize,
+    answering: Option<usize>,
+) -> Response<Body> {
+    let mut said = json!({"status": what, "instances": instances, "answering": answering});
+    if let Some(discovery) = &*state.discovery.load() {
+        said["discovery"] = json!(*discovery.health());
+    }
+    answer(status, said.to_string())
 }
 
 /// `/v1/models`: what all engines serve, asked in the client's name.

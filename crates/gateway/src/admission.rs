@@ -120,7 +120,6 @@ enum Standing {
     Admitted,
     /// A place in the queue, and word when its turn comes.
     Waiting(oneshot::Receiver<()>),
-    #[allow(dead_code, reason = "standing aside is for a scheduler that is busy")]
     /// A place, but it does not want a slot now.
     Aside,
 }
@@ -133,7 +132,6 @@ pub(crate) struct Slot<'a> {
     standing: Standing,
 }
 
-#[allow(dead_code, reason = "standing aside is for a scheduler that is busy")]
 impl Slot<'_> {
     /// Whether it is a slot already.
     pub(crate) fn is_admitted(&self) -> bool {

@@ -5,12 +5,15 @@
 //! from the next choice. Where no connection could be made, no engine has seen the request, so the next instance is tried
 //! at once and whatever `--retry-max-count` says: as long as one engine lives, a dead one is no error.
 
+use std::time::Duration;
+
 use telemetry::clock;
 use telemetry::gateway::{Request as Record, Retry};
 
 use crate::admission::Slot;
 use crate::destination::Destination;
 use crate::exchange::Ask;
+use crate::held::Held;
 use crate::prepare::Prepared;
 use crate::retry::{self, Reason};
 use crate::routing::Excluded;
@@ -28,38 +31,53 @@ pub(crate) struct Attempts<'a> {
     retries: u32,
 }
 
-/// Makes attempts until one gives an answer to pass on, be it an error.
-pub(crate) async fn answer(state: &State, ask: &Ask, record: &mut Record, prepared: &Prepared, slot: Slot<'_>) -> Sent {
+/// Makes attempts until one gives an answer to pass on, be it an error. What the request holds until the last byte of a
+/// success is left in `held`.
+pub(crate) async fn answer(
+    state: &State,
+    ask: &Ask,
+    record: &mut Record,
+    prepared: &Prepared,
+    slot: Slot<'_>,
+    held: &mut Held,
+) -> Sent {
     let mut attempts = Attempts { slot: Some(slot), excluded: Excluded::default(), retries: 0 };
     loop {
-        let destination = Destination::choose(state, record, &attempts).await?;
+        let destination = Destination::choose(state, ask, record, prepared, &mut attempts).await?;
         attempts.slot = None;
         let sent = destination.dispatch(state, ask, record, prepared).await;
-        let Some(reason) = Reason::of(&sent) else { return sent };
-        if !attempts.again(state, record, &destination, reason).await {
+        let again = match Reason::of(&sent) {
+            Some(reason) => attempts.again(state, record, &destination, reason),
+            None => None,
+        };
+        let Some(pause) = again else {
+            if sent.as_ref().is_ok_and(|response| response.status().is_success()) {
+                *held = destination.into_held();
+                held.delivered();
+            }
             return sent;
-        }
+        };
+        // Whatever it held of the one that failed is given back before another one is asked.
+        drop((sent, destination));
+        tokio::time::sleep(pause).await;
     }
 }
 
 impl Attempts<'_> {
-    /// Whether there is another attempt after one that failed; if so, after its pause.
-    async fn again(&mut self, state: &State, record: &mut Record, failed: &Destination, reason: Reason) -> bool {
+    /// After how long there is another attempt after one that failed; `None` where its end is the answer.
+    fn again(&mut self, state: &State, record: &mut Record, failed: &Destination, reason: Reason) -> Option<Duration> {
         let Destination::Local(placement) = failed;
         self.excluded.add(&placement.serving);
         let elsewhere = reason == Reason::Unreached && self.excluded.leaves_any(&state.roster.load());
-        if !elsewhere && self.retries == state.retry.max {
-            return false;
-        }
         let pause = match elsewhere {
-            true => std::time::Duration::ZERO,
-            false => retry::pause(self.retries, rand::random()),
+            true => Duration::ZERO,
+            false if self.retries < state.retry.max => {
+                self.retries += 1;
+                retry::pause(self.retries - 1, rand::random())
+            }
+            false => return None,
         };
         record.retry(Retry { at: clock::now(), target: failed.name(), status: reason.status(), pause });
-        if !elsewhere {
-            self.retries += 1;
-            tokio::time::sleep(pause).await;
-        }
-        true
+        Some(pause)
     }
 }

@@ -1,11 +1,9 @@
 //! Where an attempt goes, and sending it there.
 
-use std::time::Duration;
-
 use http::header::TE;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use proxy::Body;
-use telemetry::clock::{self, Moment};
+use telemetry::clock::Moment;
 use telemetry::gateway::Request as Record;
 
 use crate::attempts::Attempts;
@@ -13,6 +11,8 @@ use crate::disagg::is_split;
 use crate::errors::Refusal;
 use crate::exchange::Ask;
 use crate::headers::{ELAPSED, PREFILLER, REQUEST_ID};
+use crate::held::Held;
+use crate::placing;
 use crate::prepare::Prepared;
 use crate::routing::Placement;
 use crate::state::State;
@@ -27,16 +27,21 @@ pub(crate) enum Destination {
 
 impl Destination {
     /// Chooses who serves the next attempt.
-    pub(crate) async fn choose(state: &State, record: &mut Record, attempts: &Attempts<'_>) -> Result<Self, Refusal> {
-        if let Some(delay) = state.injected_routing_delay {
-            pause(delay).await;
+    pub(crate) async fn choose(
+        state: &State,
+        ask: &Ask,
+        record: &mut Record,
+        prepared: &Prepared,
+        attempts: &mut Attempts<'_>,
+    ) -> Result<Self, Refusal> {
+        placing::place(state, ask, record, prepared, attempts).await.map(Self::Local)
+    }
+
+    /// What the request holds of it until its last byte.
+    pub(crate) fn into_held(self) -> Held {
+        match self {
+            Self::Local(placement) => Held { leases: placement.leases },
         }
-        let placed = state.robin.place(&state.roster.load(), &attempts.excluded);
-        let placement = placed.ok_or(Refusal::NoInstance)?;
-        let prefill = placement.prefill.as_ref().map(|instance| instance.endpoint.as_str());
-        record.targets(prefill, placement.serving.endpoint.as_str());
-        record.scheduled(clock::now());
-        Ok(Self::Local(placement))
     }
 
     /// Its name in spans and logs.
@@ -85,16 +90,3 @@ async fn to_instance(
     sent.map(|response| response.map(Body::from))
         .map_err(|error| Refusal::Upstream { endpoint: serving.clone(), error })
 }
-
-/// Waits for `delay` and not a millisecond more. tokio's timer may fire that late, which is half of the delay that is
-/// asked for in the seed document's example; so the end of it is spent asking the clock.
-async fn pause(delay: Duration) {
-    let until = clock::now() + delay;
-    tokio::time::sleep(delay.saturating_sub(TIMER_LATE)).await;
-    while clock::now() < until {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// How late tokio's timer may be: its tick, and a little for the wake-up.
-const TIMER_LATE: Duration = Duration::from_micros(1200);

@@ -144,18 +144,15 @@ fn failed(failure: Failure) -> Sent {
 impl Instance {
     /// How other engines are told of it.
     fn peer(&self) -> Peer {
-        let target = self.endpoint.target();
-        let peer = Peer::new(target.host());
-        match target.port().checked_add(KV_PORT_OFFSET) {
-            Some(port) => peer.with_kv_address(target.host(), port),
-            None => peer,
+        let peer = Peer::new(self.endpoint.target().host());
+        match u16::try_from(self.wire.aux_port) {
+            Ok(port) if port > 0 && !self.wire.aux_ip.is_empty() => {
+                peer.with_kv_address(self.wire.aux_ip.as_str(), port)
+            }
+            _ => peer,
         }
     }
 }
-
-/// Where the connector for KV transfers of an instance listens of which nothing but its endpoint is known: so far above it.
-/// Llumnix's rule.
-const KV_PORT_OFFSET: u16 = 20_000;
 
 /// How the gateway runs a P/D protocol; the settings of the coordinator.
 #[derive(Debug, Clone, Copy)]

@@ -79,6 +79,9 @@ pub(crate) enum Refusal {
         /// How long it waited.
         patience: Duration,
     },
+    /// The cluster is full, by its scheduler's account.
+    #[error("no available inference worker: every instance is busy")]
+    Busy,
     /// There is no engine.
     #[error("no engine is there to serve the request")]
     NoInstance,
@@ -152,7 +155,7 @@ impl Refusal {
             Self::QueueFull { .. } | Self::QueueTimeout { .. } => (Stage::Queue, Blame::Candor),
             Self::Legs { stage, blame, .. } => (*stage, *blame),
             Self::Unrouted { .. } => (Stage::Schedule, Blame::Client),
-            Self::NoInstance => (Stage::Schedule, Blame::Upstream),
+            Self::Busy | Self::NoInstance => (Stage::Schedule, Blame::Upstream),
             Self::Upstream { error, .. } | Self::Elsewhere { error, .. } => match error.kind() {
                 ClientFault::InvalidRequest => (Stage::Dispatch, Blame::Candor),
                 ClientFault::Protocol | ClientFault::ResponseTimeout => (Stage::Dispatch, Blame::Upstream),
@@ -176,6 +179,7 @@ impl Refusal {
             Self::BodyGarbled(_) => "body_garbled",
             Self::QueueFull { .. } => "queue_full",
             Self::QueueTimeout { .. } => "queue_timeout",
+            Self::Busy => "no_available_worker",
             Self::NoInstance => "no_instance",
             Self::Legs { stage, .. } => match stage {
                 Stage::Prefill => "prefill_failed",
@@ -209,7 +213,7 @@ impl Refusal {
             }
             Self::Crowded => ErrorKind::Unavailable,
             Self::QueueFull { .. } => ErrorKind::Overloaded,
-            Self::QueueTimeout { .. } | Self::NoInstance => ErrorKind::Unavailable,
+            Self::QueueTimeout { .. } | Self::Busy | Self::NoInstance => ErrorKind::Unavailable,
             Self::Upstream { error, .. } | Self::Elsewhere { error, .. } => upstream_kind(error.kind()),
         };
         ApiError::new(kind, self.to_string()).with_code(self.code())

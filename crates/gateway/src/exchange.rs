@@ -18,6 +18,7 @@ use crate::admission::{Full, Priority, Slot};
 use crate::caller::Caller;
 use crate::errors::Refusal;
 use crate::headers::{self, REQUEST_ID};
+use crate::held::Held;
 use crate::outcome;
 use crate::prepare::{self, Prepared};
 use crate::relay::{Stream, StreamTerms, Whole};
@@ -85,6 +86,7 @@ pub(crate) async fn serve(
 /// The head of an engine's answer, and what was asked of the engine.
 struct Answer {
     response: Response<Body>,
+    held: Held,
     prepared: Prepared,
 }
 
@@ -92,8 +94,9 @@ struct Answer {
 async fn answer(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> Result<Answer, Refusal> {
     let (prepared, read) = read(state, ask, record, body).await?;
     let slot = admit(state, ask, record, read).await?;
-    let response = traffic::answer(state, ask, record, &prepared, slot).await?;
-    Ok(Answer { response, prepared })
+    let mut held = Held::default();
+    let response = traffic::answer(state, ask, record, &prepared, slot, &mut held).await?;
+    Ok(Answer { response, held, prepared })
 }
 
 /// Reads the body and prepares it; also when that was done.
@@ -137,6 +140,7 @@ async fn admit<'a>(state: &'a State, ask: &Ask, record: &mut Record, now: Moment
 /// The response to the client, whose body relays the engine's.
 fn relay(state: &State, ask: &Ask, mut record: Record, answer: Answer) -> Response<Body> {
     let (mut head, body) = answer.response.into_parts();
+    let held = answer.held;
     let timing = ServerTiming::from_headers(&head.headers);
     record.upstream_timing(&timing);
     headers::strip_response(&mut head.headers);
@@ -151,9 +155,9 @@ fn relay(state: &State, ask: &Ask, mut record: Record, answer: Answer) -> Respon
         }
         let hide = answer.prepared.hide;
         let terms = StreamTerms { api: ask.api, hide, idle: state.stream_idle, trailers: ask.trailers };
-        Body::wrap(Stream::new(body, record, status, terms))
+        Body::wrap(Stream::new(body, record, held, status, terms))
     } else {
-        let whole = Whole::new(record, status, headers::is_plain(&head.headers));
+        let whole = Whole::new(record, held, status, headers::is_plain(&head.headers));
         Body::wrap(Observed::new(body, whole))
     };
     Response::from_parts(head, body)

@@ -14,7 +14,7 @@
 //! | the body made ready; how long its prompt is | `prepare`; `prompt`, `tokens` |
 //! | who may be placed now, who waits | `admission` |
 //! | one attempt after the other | `attempts`; `retry` |
-//! | who there is; who serves | [`endpoints`]; `routing` |
+//! | who there is; who serves | [`endpoints`], `directory`; `placing`, `scheduler`, `routing` |
 //! | where it goes | `destination` |
 //! | which fields go on | `headers` |
 //! | the answer on its way | `relay` |
@@ -32,16 +32,19 @@ mod caller;
 pub mod config;
 mod cors;
 mod destination;
+mod directory;
 mod disagg;
 pub mod endpoints;
 mod errors;
 mod exchange;
 mod headers;
+mod held;
 mod keys;
 mod mirror;
 mod models;
 mod openapi;
 mod outcome;
+mod placing;
 mod prepare;
 mod prompt;
 mod relay;
@@ -50,6 +53,7 @@ mod retry;
 mod routes;
 mod routing;
 mod run;
+mod scheduler;
 mod service;
 mod state;
 mod tokenize;

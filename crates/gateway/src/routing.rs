@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::endpoints::{Instance, Roster};
+use crate::scheduler::Lease;
 
 /// Who serves a request.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Placement {
     /// The instance that the request is sent to.
     pub(crate) serving: Arc<Instance>,
     /// The instance that computes the prompt for it, if another one does.
     pub(crate) prefill: Option<Arc<Instance>>,
+    /// What a scheduler has on its account for it.
+    pub(crate) leases: Vec<Lease>,
 }
 
 /// The instances that failed a request.
@@ -32,6 +35,11 @@ impl Excluded {
     /// Whether an instance is excluded. By its endpoint: discovery may have made the instance anew meanwhile.
     pub(crate) fn has(&self, instance: &Instance) -> bool {
         self.0.iter().any(|excluded| excluded.endpoint == instance.endpoint)
+    }
+
+    /// Their ids, as whoever chose them named them.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.0.iter().map(|instance| instance.wire.id.clone()).collect()
     }
 
     /// Whether a roster has an instance to send to that is not excluded.
@@ -67,7 +75,7 @@ impl RoundRobin {
                 Some(next(prefill, turn.wrapping_add(shift), excluded))
             }
         };
-        Some(Placement { serving: next(serving, turn, excluded), prefill })
+        Some(Placement { serving: next(serving, turn, excluded), prefill, leases: Vec::new() })
     }
 }
 

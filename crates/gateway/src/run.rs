@@ -9,6 +9,7 @@ use proxy::{Drain, DrainReport, EgressWatch};
 use telemetry::Telemetry;
 
 use crate::config::Config;
+use crate::directory;
 use crate::service::handle;
 use crate::state::State;
 
@@ -48,6 +49,9 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
     let listener = listener.watch_egress(EgressWatch::new(&drain, move |delay| recorder.egress_delay(delay)));
     let models = Arc::clone(&state.models);
     let mirror = state.mirror.clone();
+    directory::follow(&config.discovery, &state).await;
+    state.schedulers.start();
+    let engines = state.roster.load().serving().len();
     let serving = listener.serve(move |request| handle(Arc::clone(&state), request), drain.clone());
     drain.spawn(serving);
     // A survey that takes longer goes on in the task below.
@@ -59,7 +63,7 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
     if let Some(keys) = config.access.keys.clone() {
         drain.spawn(keys.keep_fresh(drain.clone()));
     }
-    tracing::info!(%addr, engines = config.roster.serving().len(), "gateway listens");
+    tracing::info!(%addr, engines, "gateway listens");
     Ok(Running { addr, metrics_addr: Some(addr), drain, drain_timeout: config.timeouts.drain })
 }
 

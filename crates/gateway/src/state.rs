@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use cluster::discovery::Discovery;
 use http::HeaderValue;
 use proxy::Drain;
 use proxy::client::{Client, ClientConfig};
@@ -20,13 +21,17 @@ use crate::mirror::Mirror;
 use crate::models::Models;
 use crate::retry::RetryConfig;
 use crate::routing::RoundRobin;
+use crate::scheduler::Schedulers;
 use crate::tokens::Tokens;
 use crate::traffic::Traffic;
 
 /// The shared parts, each of which is its own lock or needs none.
 pub(crate) struct State {
     pub(crate) roster: CurrentRoster,
+    /// What keeps the roster current, where something does.
+    pub(crate) discovery: ArcSwapOption<Discovery>,
     pub(crate) robin: RoundRobin,
+    pub(crate) schedulers: Schedulers,
     pub(crate) client: Client,
     pub(crate) models: Arc<Models>,
     pub(crate) telemetry: GatewayTelemetry,
@@ -62,14 +67,16 @@ impl State {
             Connections { idle: stats.idle, active: stats.open.saturating_sub(stats.idle) }
         });
         let key = config.engine_api_key.as_ref().and_then(bearer);
-        let roster = Arc::new(ArcSwap::from_pointee(config.roster.clone()));
+        let roster: CurrentRoster = Arc::new(ArcSwap::default());
         let disagg = config.disagg.map(|disagg| Disagg::new(disagg.0, client.clone(), &process, drain.clone()));
         let mirror = config.mirror.as_ref();
         let mirror = mirror.map(|mirror| Mirror::new(mirror, client.clone(), telemetry.clone(), drain.clone()));
         Self {
             robin: RoundRobin::default(),
+            schedulers: Schedulers::new(config.scheduler.clone(), telemetry.clone(), drain.clone()),
             models: Arc::new(Models::new(client.clone(), Arc::clone(&roster), key.clone(), telemetry.clone())),
             roster,
+            discovery: ArcSwapOption::empty(),
             client,
             telemetry,
             process,

@@ -6,6 +6,7 @@
 
 mod access;
 mod args;
+mod cluster;
 mod disagg;
 mod extra;
 mod flags;
@@ -28,10 +29,11 @@ pub(crate) use access::AccessConfig;
 pub use args::Args;
 
 use crate::disagg::DisaggConfig;
-use crate::endpoints::{Endpoint, Roster};
 use crate::mirror::MirrorConfig;
 pub use crate::retry::RetryConfig;
+pub use crate::scheduler::SchedulerConfig;
 use crate::traffic::TrafficConfig;
+pub use cluster::DiscoveryConfig;
 use flags::flags;
 use flags::refused::REFUSED;
 use read::Reader;
@@ -60,8 +62,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Who may use the gateway.
     pub(crate) access: AccessConfig,
-    /// The engines there are.
-    pub roster: Roster,
+    /// Where the engines are learnt from.
+    pub discovery: DiscoveryConfig,
+    /// The schedulers, if any.
+    pub scheduler: SchedulerConfig,
     /// The longest request body that is read.
     pub max_body_bytes: usize,
     /// Whether engines are asked for a running token count on every chunk.
@@ -174,7 +178,8 @@ impl Args {
         let config = Config {
             listen,
             access: AccessConfig::read(&mut read, listen),
-            roster: roster(&mut read),
+            discovery: cluster::discovery(&mut read),
+            scheduler: cluster::scheduler(&mut read),
             max_body_bytes,
             exact_token_accounting: read.boolean("exact-token-accounting"),
             models_refresh_interval: read.positive("models-refresh-interval"),
@@ -229,32 +234,4 @@ fn timeouts(read: &mut Reader<'_>) -> Timeouts {
         stream_idle: read.positive("stream-idle-timeout"),
         drain: read.duration("drain-timeout"),
     }
-}
-
-/// The engines, and whether the lists make sense together.
-fn roster(read: &mut Reader<'_>) -> Roster {
-    read.only("llm-backend-discovery", &["endpoints"], &["redis", "etcd", "kubernetes"]);
-    read.only("scheduling-policy", &["round-robin"], &["load-balance", "flood", "slo"]);
-    let prefill = read.endpoints("prefill-endpoints");
-    let decode = read.endpoints("decode-endpoints");
-    let neutral = read.endpoints("neutral-endpoints");
-    let backends = read.endpoints("llm-backend-endpoints");
-    if !neutral.is_empty() && !backends.is_empty() {
-        read.fault("llm-backend-endpoints", "is another name of --neutral-endpoints: give one of them");
-    }
-    let neutral: Vec<Endpoint> = neutral.into_iter().chain(backends).collect();
-    match (prefill.is_empty(), decode.is_empty(), neutral.is_empty()) {
-        (true, true, true) => read.fault(
-            "neutral-endpoints",
-            "no engine is named: give --prefill-endpoints and --decode-endpoints, or --neutral-endpoints",
-        ),
-        (false, true, _) => read.fault("prefill-endpoints", "needs --decode-endpoints beside it"),
-        (true, false, _) => read.fault(
-            "decode-endpoints",
-            "needs --prefill-endpoints beside it; engines that do both are --neutral-endpoints",
-        ),
-        (false, false, false) => read.fault("neutral-endpoints", "excludes --prefill-endpoints and --decode-endpoints"),
-        (false, false, true) | (true, true, false) => {}
-    }
-    if neutral.is_empty() { Roster::disaggregated(prefill, decode) } else { Roster::neutral(neutral) }
 }

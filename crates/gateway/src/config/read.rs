@@ -126,8 +126,8 @@ impl<'a> Reader<'a> {
         Some(self.parse_duration(flag, text))
     }
 
+    /// Text such as `30s`; a bare number is seconds, as Llumnix has it.
     fn parse_duration(&mut self, flag: &'static str, text: &str) -> Duration {
-        // Llumnix gives some durations as bare numbers of seconds.
         let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         seconds.or_else(|| humantime::parse_duration(text).ok()).unwrap_or_else(|| {
             self.fault(flag, format!("`{text}` is no duration, as `2ms`, `30s` or `5m` are"));

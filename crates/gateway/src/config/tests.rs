@@ -3,7 +3,7 @@ use std::io::Write as _;
 use clap::{Args as _, Command, FromArgMatches as _};
 
 use super::*;
-use crate::endpoints::Role;
+use crate::endpoints::{Role, Roster};
 
 fn neutral() -> Args {
     open().with("neutral-endpoints", "a:1,b:2")
@@ -17,6 +17,13 @@ fn open() -> Args {
 fn parse(argv: &[&str]) -> Args {
     let command = Args::augment_args(Command::new("gateway").no_binary_name(true));
     Args::from_arg_matches(&command.get_matches_from(argv)).unwrap().with("insecure-no-auth", "true")
+}
+
+fn roster(config: &Config) -> &Roster {
+    match &config.discovery {
+        DiscoveryConfig::Endpoints(roster) => roster,
+        DiscoveryConfig::Source(source) => panic!("{source}"),
+    }
 }
 
 fn faults(args: Args) -> Vec<String> {
@@ -33,7 +40,7 @@ fn the_defaults_need_only_an_engine() {
     assert_eq!(config.listen.to_string(), "0.0.0.0:8089");
     assert_eq!(config.max_body_bytes, 64 << 20);
     assert!(!config.exact_token_accounting);
-    assert_eq!(config.roster.serving().len(), 2);
+    assert_eq!(roster(&config).serving().len(), 2);
     assert_eq!(config.injected_routing_delay, None);
 }
 
@@ -67,8 +74,8 @@ fn the_command_line_reaches_the_configuration() {
     ]);
     let config = args.validate().unwrap();
     assert_eq!(config.listen.to_string(), "[::1]:7", "the last one wins");
-    assert_eq!(config.roster.prefill().len(), 2);
-    assert_eq!(config.roster.serving()[0].role, Role::Decode);
+    assert_eq!(roster(&config).prefill().len(), 2);
+    assert_eq!(roster(&config).serving()[0].role, Role::Decode);
     assert!(config.exact_token_accounting);
     assert_eq!(config.injected_routing_delay, Some(Duration::from_millis(2)));
     assert_eq!(effective(&config, "port").source, "flag");
@@ -84,7 +91,7 @@ fn a_boolean_can_be_said_to_be_false() {
 #[test]
 fn the_upstream_name_of_the_neutral_list_is_known() {
     let config = open().with("llm-backend-endpoints", "a,b:81").validate().unwrap();
-    let endpoints: Vec<_> = config.roster.serving().iter().map(|instance| instance.endpoint.to_string()).collect();
+    let endpoints: Vec<_> = roster(&config).serving().iter().map(|instance| instance.endpoint.to_string()).collect();
     assert_eq!(endpoints, ["a:80", "b:81"]);
 }
 
@@ -98,18 +105,19 @@ fn all_faults_are_listed_at_once() {
         .with("connect-timeout", "0s")
         .with("stream-idle-timeout", "soon")
         .with("exact-token-accounting", "perhaps")
-        .with("llm-backend-discovery", "redis")
+        .with("llm-backend-discovery", "kubernetes")
         .with("scheduling-policy", "dice");
     let faults = faults(args);
     let want = [
         "--host: `nowhere` is no IP address",
         "--port: `65536` is no whole number from 0 to 65535",
         "--max-body-bytes: `0` is no whole number from 1 to 18446744073709551615",
-        "--llm-backend-discovery: `redis` is not supported yet; supported: endpoints",
-        "--scheduling-policy: `dice` is not known; supported: round-robin",
+        "--llm-backend-discovery: `kubernetes` is not supported yet; supported: endpoints, redis, etcd",
         "--decode-endpoints: `d:1` is there twice",
         "--decode-endpoints: `user@x:1` is no endpoint: it should be host:port",
         "--decode-endpoints: needs --prefill-endpoints beside it; engines that do both are --neutral-endpoints",
+        "--scheduling-policy: `dice` is not known; supported: round-robin, load-balance, flood, slo, cache-aware, \
+         power-of-two, least-latency",
         "--exact-token-accounting: `perhaps` is neither true nor false",
         "--connect-timeout: must be longer than nothing",
         "--stream-idle-timeout: `soon` is no duration, as `2ms`, `30s` or `5m` are",
@@ -146,7 +154,7 @@ fn a_settings_file_lies_under_the_command_line() {
     assert_eq!(config.listen.port(), 4321);
     assert_eq!(config.max_body_bytes, 17);
     assert!(config.exact_token_accounting);
-    assert_eq!(config.roster.serving().len(), 2);
+    assert_eq!(roster(&config).serving().len(), 2);
     assert_eq!(effective(&config, "port").source, "flag");
     assert_eq!(effective(&config, "max-body-bytes").source, "file");
     assert_eq!(effective(&config, "neutral-endpoints").value.as_deref(), Some("a:1,b:2"));
@@ -216,7 +224,7 @@ fn extra_arguments_win_over_all_others() {
     let args =
         neutral().with("port", "1").with("extra-args", "port=2,neutral-endpoints=[x:1,y:2,z:3],engine-api-key='a,b'");
     let config = args.validate().unwrap();
-    assert_eq!((config.listen.port(), config.roster.serving().len()), (2, 3));
+    assert_eq!((config.listen.port(), roster(&config).serving().len()), (2, 3));
     assert_eq!(effective(&config, "port").source, "extra-args");
     assert_eq!(effective(&config, "extra-args").value.as_deref(), Some("***"), "they may hold secrets");
     assert_eq!(config.engine_api_key.as_ref().map(Secret::reveal), Some("a,b"));

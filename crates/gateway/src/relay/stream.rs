@@ -17,6 +17,7 @@ use telemetry::server_timing::ServerTiming;
 use super::Break;
 use super::events::{Events, Outgoing, Tokens};
 use super::silence::Silence;
+use crate::held::Held;
 use crate::{headers, outcome};
 
 /// How a stream is to be passed on.
@@ -47,6 +48,7 @@ pub(crate) struct Stream {
     trailers: bool,
     stage: Stage,
     record: Option<Record>,
+    held: Held,
     status: StatusCode,
     /// When the last chunk was handed out, until the next one is asked for.
     handed: Option<Moment>,
@@ -62,7 +64,8 @@ enum Stage {
 }
 
 /// Tokens that were handed on at `now`.
-fn count(record: &mut Record, now: Moment, tokens: Tokens) {
+fn count(record: &mut Record, held: &mut Held, now: Moment, tokens: Tokens) {
+    held.tokens(tokens.first + tokens.rest);
     record.tokens(now, tokens.first);
     record.tokens(now, tokens.rest);
 }
@@ -75,7 +78,7 @@ fn trailers(timing: String) -> HeaderMap {
 
 impl Stream {
     /// Passes `upstream` on; `record` is settled at its end. `status` is that of the engine's answer.
-    pub(crate) fn new(upstream: Body, record: Record, status: StatusCode, terms: StreamTerms) -> Self {
+    pub(crate) fn new(upstream: Body, record: Record, held: Held, status: StatusCode, terms: StreamTerms) -> Self {
         Self {
             upstream: Some(upstream),
             events: Events::new(terms.hide),
@@ -85,6 +88,7 @@ impl Stream {
             trailers: terms.trailers,
             stage: Stage::Open,
             record: Some(record),
+            held,
             status,
             handed: None,
         }
@@ -127,14 +131,14 @@ impl Stream {
         let Some(record) = &mut self.record else { return };
         let handed = clock::now();
         record.postprocess(handed - came);
-        count(record, handed, tokens);
+        count(record, &mut self.held, handed, tokens);
     }
 
     /// The engine ended the stream in good order.
     fn ended(&mut self) {
         let tokens = self.events.finish(&mut self.out);
         if let Some(record) = &mut self.record {
-            count(record, clock::now(), tokens);
+            count(record, &mut self.held, clock::now(), tokens);
         }
         if self.events.seen().is_whole() {
             self.settle(None);
@@ -156,6 +160,7 @@ impl Stream {
     fn settle(&mut self, broken: Option<Break>) {
         let seen = self.events.seen();
         self.upstream = None;
+        self.held = Held::default();
         let Some(mut record) = self.record.take() else { return };
         if let Some(usage) = seen.usage {
             record.usage(super::counted(usage));

@@ -9,6 +9,7 @@ use telemetry::server_timing::ServerTiming;
 use telemetry::{Outcome, clock};
 
 use super::Break;
+use crate::held::Held;
 use crate::outcome;
 
 /// The longest JSON answer whose usage is read, bytes. The chunks are held, not copied, until the end.
@@ -17,6 +18,8 @@ const LONGEST_READ: usize = 1 << 20;
 /// Watches an answer pass, and settles the request at its end.
 pub(crate) struct Whole {
     record: Option<Record>,
+    /// Given back when the answer has ended.
+    held: Held,
     status: StatusCode,
     kept: Option<Kept>,
 }
@@ -31,9 +34,9 @@ struct Kept {
 impl Whole {
     /// Settles `record` at the end of an answer with this `status`. `readable` says whether it is plain JSON of a
     /// generated answer, whose usage is worth reading.
-    pub(crate) fn new(record: Record, status: StatusCode, readable: bool) -> Self {
+    pub(crate) fn new(record: Record, held: Held, status: StatusCode, readable: bool) -> Self {
         let kept = (readable && status.is_success()).then(Kept::default);
-        Self { record: Some(record), status, kept }
+        Self { record: Some(record), held, status, kept }
     }
 
     fn usage(&mut self) -> Option<Usage> {
@@ -46,6 +49,7 @@ impl Whole {
 
     fn settle(&mut self, outcome: Outcome) {
         let usage = self.usage();
+        self.held = Held::default();
         let Some(mut record) = self.record.take() else { return };
         if let Some(usage) = usage {
             record.usage(super::counted(usage));

@@ -29,6 +29,7 @@ use crate::attempts;
 use crate::errors::Refusal;
 use crate::exchange::Ask;
 use crate::headers::REQUEST_ID;
+use crate::held::Held;
 use crate::prepare::Prepared;
 use crate::retry::Reason;
 use crate::state::State;
@@ -60,15 +61,24 @@ impl Traffic {
 
 /// Sends a request where it belongs, and where that fails, on along the fallbacks. The slot is for the cluster: a request
 /// that leaves it gives the slot back at once.
-pub(crate) async fn answer(state: &State, ask: &Ask, record: &mut Record, prepared: &Prepared, slot: Slot<'_>) -> Sent {
+///
+/// What the request holds until the answer's last byte is left in `held`.
+pub(crate) async fn answer(
+    state: &State,
+    ask: &Ask,
+    record: &mut Record,
+    prepared: &Prepared,
+    slot: Slot<'_>,
+    held: &mut Held,
+) -> Sent {
     let Some(routes) = &state.traffic.routes else {
-        return attempts::answer(state, ask, record, prepared, slot).await;
+        return attempts::answer(state, ask, record, prepared, slot, held).await;
     };
     let journey = Journey { state, ask, prepared };
     let model = prepared.model.as_deref().unwrap_or_default();
     match routes.choose(model) {
         Choice::Local => {
-            let sent = attempts::answer(state, ask, record, prepared, slot).await;
+            let sent = attempts::answer(state, ask, record, prepared, slot, held).await;
             if could_not_be_served(&sent) { journey.fall_back(routes, None, sent, record).await } else { sent }
         }
         Choice::External(external) => {

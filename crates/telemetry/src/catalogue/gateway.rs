@@ -8,6 +8,9 @@ const STATUS: Label = Label::open("status_code");
 const OUTCOME: Label = Label::closed("outcome", OUTCOMES);
 const STAGE: Label = Label::closed("stage", STAGES);
 const REASON: Label = Label::closed("reason", &["queue_full", "queue_timeout"]);
+const PLACED_BY: Label = Label::closed("by", &["scheduler", "round_robin", "scheduler_not_ready"]);
+const CALL: Label = Label::closed("call", &["schedule", "release", "report"]);
+const CALL_OUTCOME: Label = Label::closed("outcome", &["ok", "busy", "refused", "failed"]);
 const COMPONENT: Label = Label::closed(
     "component",
     &["preprocess", "queue", "schedule", "dispatch", "prefill", "kv_transfer", "first_decode", "relay", "upstream"],
@@ -69,6 +72,16 @@ pub(crate) static MIRROR_TOTAL: Metric =
     counter("mirror_requests_total", "Copies of requests, by what became of them; dropped where there was no room.")
         .labels(&[MIRROR_OUTCOME])
         .observed("when a copy ends");
+pub(crate) static PLACEMENT_TOTAL: Metric = counter(
+    "gateway_placement_total",
+    "Placements, by who made them; scheduler_not_ready where no scheduler answered.",
+)
+.labels(&[MODEL, PLACED_BY])
+.observed("each attempt that was placed");
+pub(crate) static SCHEDULER_CALLS_TOTAL: Metric =
+    counter("gateway_scheduler_calls_total", "What the gateway asked and told schedulers, by what came of it.")
+        .labels(&[CALL, CALL_OUTCOME])
+        .observed("when a call has ended");
 pub(crate) static INPUT_TOKENS_TOTAL: Metric =
     counter("request_input_tokens_total", "Prompt tokens, as the engine's usage counts them.")
         .unit(Unit::Tokens)
@@ -158,6 +171,8 @@ pub(super) static ALL: &[&Metric] = &[
     &FALLBACK_TOTAL,
     &FALLBACK_RETRY_SUCCESS_TOTAL,
     &MIRROR_TOTAL,
+    &PLACEMENT_TOTAL,
+    &SCHEDULER_CALLS_TOTAL,
     &INPUT_TOKENS_TOTAL,
     &OUTPUT_TOKENS_TOTAL,
     &INPUT_TOKENS,

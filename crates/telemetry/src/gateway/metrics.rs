@@ -26,6 +26,7 @@ pub(super) struct Metrics {
     models: RwLock<BTreeMap<Box<str>, Arc<OfModel>>>,
     unknown: Arc<OfModel>,
     pub(super) mirrored: [Counter; catalogue::MIRROR_OUTCOMES.len()],
+    calls: [[Counter; CallOutcome::ALL.len()]; SchedulerCall::ALL.len()],
     pub(super) current: Arc<AtomicI64>,
     pub(super) pending: Arc<AtomicI64>,
 }
@@ -52,6 +53,84 @@ impl Rejection {
     }
 }
 
+/// Who chose a request's instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlacedBy {
+    /// A scheduler.
+    Scheduler,
+    /// The gateway, as there is no scheduler.
+    RoundRobin,
+    /// The gateway, as no scheduler answered.
+    SchedulerNotReady,
+}
+
+impl PlacedBy {
+    /// Everyone.
+    pub const ALL: [Self; 3] = [Self::Scheduler, Self::RoundRobin, Self::SchedulerNotReady];
+
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduler => "scheduler",
+            Self::RoundRobin => "round_robin",
+            Self::SchedulerNotReady => "scheduler_not_ready",
+        }
+    }
+}
+
+/// What a scheduler is asked or told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchedulerCall {
+    /// Where a request goes.
+    Schedule,
+    /// That it is over.
+    Release,
+    /// How it gets on.
+    Report,
+}
+
+impl SchedulerCall {
+    /// Every call.
+    pub const ALL: [Self; 3] = [Self::Schedule, Self::Release, Self::Report];
+
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Release => "release",
+            Self::Report => "report",
+        }
+    }
+}
+
+/// What came of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// What was asked for.
+    Ok,
+    /// The cluster is full.
+    Busy,
+    /// The scheduler answered that it cannot.
+    Refused,
+    /// No answer, or none that means anything.
+    Failed,
+}
+
+impl CallOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Busy, Self::Refused, Self::Failed];
+
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Busy => "busy",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Handles of one model.
 pub(super) struct OfModel {
     name: Box<str>,
@@ -61,6 +140,7 @@ pub(super) struct OfModel {
     rejected: [Counter; Rejection::ALL.len()],
     fallbacks: Family<Counter, 2>,
     pub(super) waited_out: Counter,
+    placed: [Counter; PlacedBy::ALL.len()],
     ok: Counter,
     completed: Counter,
     pub(super) input_total: Counter,
@@ -88,7 +168,10 @@ impl Metrics {
         let mirror = registry.counter(&catalogue::MIRROR_TOTAL);
         let mirrored = std::array::from_fn(|at| mirror.with([catalogue::MIRROR_OUTCOMES[at]]));
         let unknown = Arc::new(OfModel::new(registry, UNKNOWN));
-        Self { registry: registry.clone(), mirrored, models: RwLock::default(), unknown, current, pending }
+        let calls = registry.counter(&catalogue::SCHEDULER_CALLS_TOTAL);
+        let calls = SchedulerCall::ALL
+            .map(|call| CallOutcome::ALL.map(|outcome| calls.with([call.as_str(), outcome.as_str()])));
+        Self { registry: registry.clone(), mirrored, models: RwLock::default(), unknown, calls, current, pending }
     }
 
     pub(super) fn watch_connections(&self, count: impl Fn() -> Connections + Clone + Send + Sync + 'static) {
@@ -108,6 +191,10 @@ impl Metrics {
         self.models.read().get(model).map_or_else(|| self.unknown(), Arc::clone)
     }
 
+    pub(super) fn scheduler_call(&self, call: SchedulerCall, outcome: CallOutcome) {
+        self.calls[call as usize][outcome as usize].inc();
+    }
+
     pub(super) fn unknown(&self) -> Arc<OfModel> {
         Arc::clone(&self.unknown)
     }
@@ -119,6 +206,7 @@ impl OfModel {
         let counter = |metric| registry.counter(metric).with([model]);
         let requests = registry.counter(&catalogue::REQUEST_TOTAL);
         let outcomes = registry.counter(&catalogue::OUTCOME_TOTAL);
+        let placed = registry.counter(&catalogue::PLACEMENT_TOTAL);
         let rejected = registry.counter(&catalogue::REJECTED_TOTAL);
         let parts = registry.histogram(&catalogue::TTFT_COMPONENT_MILLISECONDS);
         Self {
@@ -128,6 +216,7 @@ impl OfModel {
             requests,
             outcomes,
             retries: registry.counter(&catalogue::RETRY_TOTAL),
+            placed: PlacedBy::ALL.map(|by| placed.with([model, by.as_str()])),
             rejected: Rejection::ALL.map(|reason| rejected.with([model, reason.as_str()])),
             fallbacks: registry.counter(&catalogue::FALLBACK_TOTAL),
             waited_out: counter(&catalogue::FALLBACK_RETRY_SUCCESS_TOTAL),
@@ -151,6 +240,10 @@ impl OfModel {
     pub(super) fn retried(&self, status: Option<u16>) {
         let status = status.map_or_else(|| NETWORK_ERROR.to_owned(), |status| status.to_string());
         self.retries.with([&self.name, &status]).inc();
+    }
+
+    pub(super) fn placed(&self, by: PlacedBy) {
+        self.placed[by as usize].inc();
     }
 
     pub(super) fn rejected(&self, reason: Rejection) {

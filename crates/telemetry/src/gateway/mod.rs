@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use metrics::Metrics;
-pub use metrics::Rejection;
+pub use metrics::{CallOutcome, PlacedBy, Rejection, SchedulerCall};
 pub use request::{Fallback, Request, Retry, Usage};
 
 use crate::Telemetry;
@@ -113,6 +113,11 @@ impl Gateway {
     /// A first token took this long from the kernel's taking it to its having left.
     pub fn egress_delay(&self, delay: Duration) {
         self.shared.clients.egress(now(), delay);
+    }
+
+    /// A scheduler was asked or told something.
+    pub fn scheduler_call(&self, call: SchedulerCall, outcome: CallOutcome) {
+        self.shared.metrics.scheduler_call(call, outcome);
     }
 
     /// Begins a request. Every request that reaches a handler is begun, whatever becomes of it.

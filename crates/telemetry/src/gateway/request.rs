@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::metrics::{OfModel, Rejection};
+use super::metrics::{OfModel, PlacedBy, Rejection};
 use super::{Begin, Shared, span};
 use crate::client::{ClientSide, Peer};
 use crate::clock::{Moment, nanos, now};
@@ -47,6 +47,7 @@ pub(super) struct State {
     pub(super) postprocess: u64,
     pub(super) prefill_target: Option<Box<str>>,
     pub(super) decode_target: Option<Box<str>>,
+    pub(super) placed_by: Option<PlacedBy>,
     pub(super) caller: Option<Box<str>>,
     /// The prompt's length before an engine counted it, and who counted.
     pub(super) prompt: Option<(u64, &'static str)>,
@@ -111,6 +112,7 @@ impl Request {
             postprocess: 0,
             prefill_target: None,
             decode_target: None,
+            placed_by: None,
             caller: None,
             prompt: None,
             events: Vec::new(),
@@ -184,6 +186,12 @@ impl Request {
     /// A placement is in hand. When an attempt fails and another placement is made, the last one counts.
     pub fn scheduled(&mut self, now: Moment) {
         self.state.points.scheduled = Some(now);
+    }
+
+    /// Who chose where the request goes.
+    pub fn placed(&mut self, by: PlacedBy) {
+        self.model.placed(by);
+        self.state.placed_by = Some(by);
     }
 
     /// Where the request goes: the prefill host, where there is one, and the decode host.

@@ -1,6 +1,6 @@
 //! The gateway's span: the root of a request's trace, unless the client has one.
 
-use super::{Fallback, Request, Retry};
+use super::{Fallback, PlacedBy, Request, Retry};
 use crate::attributes::{
     COMPLETION_TOKENS, PROMPT_TOKENS, REQUEST_ID, REQUEST_MODEL, STATUS_CODE, URL_PATH, gateway as keys,
 };
@@ -64,7 +64,11 @@ pub(super) fn stages(request: &Request, outcome: &Outcome) -> [Option<SpanRecord
         span.set_some(keys::DECODE_TARGET, state.decode_target.as_deref().map(String::from));
         span
     };
-    [queue, schedule, dispatch.map(target)]
+    let chosen = |mut span: SpanRecord| {
+        span.set_some(keys::PLACED_BY, state.placed_by.map(PlacedBy::as_str));
+        span
+    };
+    [queue, schedule.map(chosen), dispatch.map(target)]
 }
 
 /// The event of an attempt that was followed by another one.

@@ -10,7 +10,7 @@ pub(super) const FLAGS: &[Flag] = &[
             "CANDOR_GATEWAY_LLM_BACKEND_DISCOVERY",
             "KIND",
             "endpoints",
-            "Where the engines are learnt from; so far only `endpoints`, the lists below (Llumnix's default: redis)",
+            "Where the engines are learnt from: `redis`, `etcd`, or `endpoints`, the lists below (Llumnix's default: redis)",
         ],
     ),
     unset(
@@ -47,16 +47,6 @@ pub(super) const FLAGS: &[Flag] = &[
             "CANDOR_GATEWAY_LLM_BACKEND_ENDPOINTS",
             "HOST:PORT,...",
             "Llumnix's name for --neutral-endpoints",
-        ],
-    ),
-    flag(
-        Group::Engines,
-        [
-            "scheduling-policy",
-            "CANDOR_GATEWAY_SCHEDULING_POLICY",
-            "POLICY",
-            "round-robin",
-            "How an engine is chosen; so far only `round-robin` (Llumnix's default: load-balance)",
         ],
     ),
     flag(

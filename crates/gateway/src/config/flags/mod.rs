@@ -9,11 +9,13 @@ mod access;
 mod admission;
 mod disagg;
 mod clients;
+mod discovery;
 mod engines;
 mod experiments;
 mod listening;
 pub(super) mod refused;
 mod requests;
+mod scheduling;
 mod tokens;
 mod traffic;
 
@@ -45,6 +47,10 @@ pub(crate) enum Group {
     Access,
     /// The engines.
     Engines,
+    /// Engines that come and go.
+    Discovery,
+    /// Who chooses the engine of a request.
+    Scheduling,
     /// Who may be placed now, and who waits.
     Admission,
     /// What happens to a request.
@@ -68,6 +74,8 @@ impl Group {
             Self::Listening => "Listening",
             Self::Access => "Access",
             Self::Engines => "Engines",
+            Self::Discovery => "Discovery",
+            Self::Scheduling => "Scheduling",
             Self::Admission => "Admission",
             Self::Requests => "Requests",
             Self::Tokens => "Tokens",
@@ -109,6 +117,8 @@ pub(crate) fn flags() -> impl Iterator<Item = &'static Flag> {
         listening::FLAGS,
         access::FLAGS,
         engines::FLAGS,
+        discovery::FLAGS,
+        scheduling::FLAGS,
         admission::FLAGS,
         requests::FLAGS,
         tokens::FLAGS,

@@ -20,7 +20,8 @@ pub struct Engine {
     _tasks: JoinSet<()>,
 }
 
-struct Shared {
+#[derive(Default)]
+pub(super) struct Shared {
     models: Mutex<Vec<String>>,
     connections: AtomicUsize,
 }
@@ -85,7 +86,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, calls: mpsc::Sender<
     }
 }
 
-async fn converse(mut wire: Wire, shared: &Shared, calls: mpsc::Sender<Call>) {
+pub(super) async fn converse(mut wire: Wire, shared: &Shared, calls: mpsc::Sender<Call>) {
     while let Some(head) = wire.head().await {
         let Some((body, _)) = wire.body(&head).await else {
             return;

@@ -2,6 +2,7 @@
 
 mod client;
 mod engine;
+mod scheduler;
 mod wire;
 
 use std::future::Future;
@@ -16,6 +17,7 @@ use telemetry::{MemorySpans, SpanExport, Telemetry, TelemetryConfig};
 
 pub use client::{Answer, Client};
 pub use engine::{Call, Engine};
+pub use scheduler::{Scheduler, instance};
 
 /// A chat request that streams, and the same with usage wanted.
 pub const STREAM: &str = r#"{"model":"tiny","stream":true}"#;
@@ -87,6 +89,12 @@ impl Gateway {
     /// Waits until `total` requests have ended and none is in flight, then scrapes.
     pub async fn settled(&self, total: u64) -> Scrape {
         soon(self.until_settled(total)).await
+    }
+
+    /// Waits until `total` requests have ended, however many are in flight.
+    pub async fn settled_of(&self, total: u64) {
+        let ended = async || self.scrape().await.sum("request_total", &[]).unwrap_or(0.0);
+        soon(async { while ended().await != total as f64 {} }).await;
     }
 
     async fn until_settled(&self, total: u64) -> Scrape {

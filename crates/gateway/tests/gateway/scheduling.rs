@@ -1,0 +1,407 @@
+//! The gateway and a scheduler: what is asked, what is told, and what becomes of a request when nobody answers.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use super::support::{CHAT, Client, Engine, Gateway, LAST, STREAM, Scheduler, USAGE, instance, soon, token};
+
+const PLAIN: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"hi"}]}"#;
+
+async fn gateway(engines: &[&Engine], schedulers: &[SocketAddr], more: &[(&str, &str)]) -> Gateway {
+    let engines: Vec<_> = engines.iter().map(|engine| engine.addr.to_string()).collect();
+    let schedulers: Vec<_> = schedulers.iter().map(ToString::to_string).collect();
+    Gateway::with(|args| {
+        let args = args.with("neutral-endpoints", engines.join(",")).with("scheduler-endpoints", schedulers.join(","));
+        more.iter().fold(args, |args, (name, value)| args.with(name, *value))
+    })
+    .await
+}
+
+const LITE: (&str, &str) = ("enable-full-mode-scheduling", "false");
+
+async fn asking(gateway: &Gateway, lines: &str, body: &str) -> Client {
+    let mut client = gateway.client().await;
+    client.send("POST", CHAT, lines, body).await;
+    client
+}
+
+/// Answers a stream of two tokens.
+async fn stream(engine: &mut Engine) {
+    let mut call = soon(engine.call()).await;
+    call.open().await;
+    for data in [&token("a"), LAST, USAGE, "[DONE]"] {
+        call.event(data).await;
+    }
+    call.end().await;
+}
+
+/// Who placed requests, by the metric.
+async fn placed(gateway: &Gateway, by: &str) -> f64 {
+    gateway.scrape().await.sum("gateway_placement_total", &[("by", by)]).unwrap_or(0.0)
+}
+
+#[tokio::test]
+async fn the_scheduler_is_asked_as_upstream_asks_it_and_says_where_to() {
+    let (first, mut second) = (Engine::start().await, Engine::start().await);
+    let mut scheduler = Scheduler::start().await;
+    let gateway = gateway(&[&first, &second], &[scheduler.addr], &[("service-token", "s3cret")]).await;
+    let known = scheduler.gateway().await;
+    let mut client = asking(&gateway, "x-request-id: r-1\r\n", PLAIN).await;
+    let call = scheduler.call_to("/schedule").await;
+    assert_eq!(call.head.get("authorization"), Some("s3cret"));
+    let asked = call.place(&[instance("neutral", second.addr)]).await;
+    let want = json!({
+        "id": "r-1", "model": "tiny", "gateway_id": known, "scheduling_mode": "neutral", "scheduling_stage": "",
+        "prompt_num_tokens": 8, "prompt_token_ids": null,
+    });
+    assert_eq!(asked, want);
+    soon(second.call()).await.answer(200, "{}").await;
+    assert_eq!(client.answer().await.status(), 200);
+    gateway.settled(1).await;
+    assert!(first.is_idle() && scheduler.is_idle(), "in full mode a request that went well is not given back");
+    assert_eq!(placed(&gateway, "scheduler").await, 1.0);
+    let spans = gateway.spans().await;
+    let span = spans.iter().find(|span| span.name == "gateway.schedule").unwrap();
+    assert_eq!(span.get("candor.gateway.placed_by"), Some(&"scheduler".into()));
+}
+
+#[tokio::test]
+async fn without_full_mode_the_scheduler_hears_of_tokens_and_of_the_end() {
+    let mut engine = Engine::start().await;
+    let mut scheduler = Scheduler::start().await;
+    let gateway = gateway(&[&engine], &[scheduler.addr], &[LITE, ("requests-report-duration", "50ms")]).await;
+    let known = scheduler.gateway().await;
+    let mut client = asking(&gateway, "x-request-id: r-1\r\n", STREAM).await;
+    let there = instance("neutral", engine.addr);
+    scheduler.call_to("/schedule").await.place(std::slice::from_ref(&there)).await;
+    let mut call = soon(engine.call()).await;
+    call.open().await;
+    call.event(&token("a")).await;
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let report = scheduler.call_to("/report").await;
+        seen.extend(report.json().as_array().unwrap().clone());
+        report.answer(200, "").await;
+    }
+    let event = |kind: &str| {
+        json!({
+            "kind": kind, "id": "r-1", "model": "tiny", "infer_type": "neutral", "instance_id": there["id"],
+            "gateway_id": known, "num_tokens": 1,
+        })
+    };
+    assert!(seen.contains(&event("prefill_done")) && seen.contains(&event("state_update")), "{seen:?}");
+    for data in [LAST, USAGE, "[DONE]"] {
+        call.event(data).await;
+    }
+    call.end().await;
+    client.answer().await;
+    let released = loop {
+        let call = scheduler.call().await;
+        if call.head.start.contains("/release") {
+            break call;
+        }
+        call.answer(200, "").await;
+    };
+    assert_eq!(released.json()["scheduling_result"], json!([there]));
+    assert_eq!((&released.json()["id"], &released.json()["gateway_id"]), (&json!("r-1"), &json!(known)));
+    released.answer(200, "").await;
+}
+
+/// Who is given back in lite mode, in order, for as long as `requests` are not all given back.
+async fn released(scheduler: &mut Scheduler, instances: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    while ids.len() < instances {
+        let call = scheduler.call().await;
+        if call.head.start.contains("/release") {
+            let json = call.json();
+            let result = json["scheduling_result"].as_array().unwrap();
+            ids.extend(result.iter().map(|instance| instance["id"].as_str().unwrap().to_owned()));
+        }
+        call.answer(200, "").await;
+    }
+    ids
+}
+
+#[tokio::test]
+async fn without_full_mode_everything_is_given_back_however_the_request_ends() {
+    let mut engine = Engine::start().await;
+    let mut scheduler = Scheduler::start().await;
+    let gateway = gateway(&[&engine], &[scheduler.addr], &[LITE]).await;
+    scheduler.gateway().await;
+    let there = instance("neutral", engine.addr);
+    let id = there["id"].as_str().unwrap().to_owned();
+
+    // The client leaves while the scheduler is thinking: it will have put the request on its account.
+    let client = asking(&gateway, "", PLAIN).await;
+    let call = scheduler.call_to("/schedule").await;
+    drop(client);
+    gateway.settled(1).await;
+    call.place(std::slice::from_ref(&there)).await;
+    assert_eq!(released(&mut scheduler, 1).await, [id.clone()]);
+
+    // The client leaves before the engine answers.
+    let client = asking(&gateway, "", PLAIN).await;
+    scheduler.call_to("/schedule").await.place(std::slice::from_ref(&there)).await;
+    let call = soon(engine.call()).await;
+    drop(client);
+    soon(call.closed()).await;
+    assert_eq!(released(&mut scheduler, 1).await, [id.clone()]);
+
+    // The client leaves within the stream.
+    let mut client = asking(&gateway, "", STREAM).await;
+    scheduler.call_to("/schedule").await.place(std::slice::from_ref(&there)).await;
+    let mut call = soon(engine.call()).await;
+    call.open().await;
+    call.event(&token("a")).await;
+    client.head().await;
+    client.data().await;
+    drop(client);
+    soon(call.closed()).await;
+    assert_eq!(released(&mut scheduler, 1).await, [id.clone()]);
+
+    // The engine refuses.
+    let mut client = asking(&gateway, "", PLAIN).await;
+    scheduler.call_to("/schedule").await.place(std::slice::from_ref(&there)).await;
+    soon(engine.call()).await.answer(400, "{}").await;
+    assert_eq!(client.answer().await.status(), 400);
+    assert_eq!(released(&mut scheduler, 1).await, [id]);
+}
+
+#[tokio::test]
+async fn the_prefill_instance_is_given_back_with_the_first_token() {
+    let mut decode = Engine::start().await;
+    let prefill: SocketAddr = "127.0.0.1:9".parse().unwrap();
+    let mut scheduler = Scheduler::start().await;
+    let gateway = Gateway::with(|args| {
+        args.with("prefill-endpoints", prefill.to_string())
+            .with("decode-endpoints", decode.addr.to_string())
+            .with("scheduler-endpoints", scheduler.addr.to_string())
+            .with("enable-full-mode-scheduling", "false")
+    })
+    .await;
+    scheduler.gateway().await;
+    let mut client = asking(&gateway, "", STREAM).await;
+    let (p, d) = (instance("prefill", prefill), instance("decode", decode.addr));
+    let asked = scheduler.call_to("/schedule").await.place(&[p.clone(), d.clone()]).await;
+    assert_eq!(asked["scheduling_mode"], "pd_batch");
+    let mut call = soon(decode.call()).await;
+    assert_eq!(call.head.get("x-prefiller-host-port"), Some("127.0.0.1:9"));
+    call.open().await;
+    call.event(&token("a")).await;
+    assert_eq!(released(&mut scheduler, 1).await, [p["id"].as_str().unwrap()], "and the decode instance is not yet");
+    call.event(LAST).await;
+    call.event("[DONE]").await;
+    call.end().await;
+    client.answer().await;
+    assert_eq!(released(&mut scheduler, 1).await, [d["id"].as_str().unwrap()]);
+}
+
+#[tokio::test]
+async fn stages_can_be_asked_for_one_after_the_other() {
+    let mut decode = Engine::start().await;
+    let prefill: SocketAddr = "127.0.0.1:9".parse().unwrap();
+    let mut scheduler = Scheduler::start().await;
+    let gateway = Gateway::with(|args| {
+        args.with("prefill-endpoints", prefill.to_string())
+            .with("decode-endpoints", decode.addr.to_string())
+            .with("scheduler-endpoints", scheduler.addr.to_string())
+            .with("separate-pd-scheduling", "true")
+    })
+    .await;
+    let mut client = asking(&gateway, "", PLAIN).await;
+    for (stage, addr) in [("prefill", prefill), ("decode", decode.addr)] {
+        let asked = scheduler.call_to("/schedule").await.place(&[instance(stage, addr)]).await;
+        assert_eq!((&asked["scheduling_mode"], &asked["scheduling_stage"]), (&json!("pd_staged"), &json!(stage)));
+    }
+    let call = soon(decode.call()).await;
+    assert_eq!(call.head.get("x-prefiller-host-port"), Some("127.0.0.1:9"));
+    call.answer(200, "{}").await;
+    assert_eq!(client.answer().await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_failed_instance_is_given_back_and_excluded_from_the_next_placement() {
+    let (mut first, mut second) = (Engine::start().await, Engine::start().await);
+    let mut scheduler = Scheduler::start().await;
+    let gateway = gateway(&[&first, &second], &[scheduler.addr], &[("retry-max-count", "1")]).await;
+    let mut client = asking(&gateway, "", PLAIN).await;
+    let failing = instance("neutral", first.addr);
+    scheduler.call_to("/schedule").await.place(std::slice::from_ref(&failing)).await;
+    soon(first.call()).await.answer(500, "{}").await;
+    let mut asked_again = None;
+    let mut given_back = None;
+    while asked_again.is_none() || given_back.is_none() {
+        let call = scheduler.call().await;
+        if call.head.start.contains("/release") {
+            given_back = Some(call.json()["scheduling_result"].clone());
+            call.answer(200, "").await;
+        } else {
+            asked_again = Some(call.place(&[instance("neutral", second.addr)]).await["excluded_instances"].clone());
+        }
+    }
+    assert_eq!(given_back, Some(json!([failing])));
+    assert_eq!(asked_again, Some(json!([failing["id"]])));
+    soon(second.call()).await.answer(200, "{}").await;
+    assert_eq!(client.answer().await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_full_cluster_is_waited_for() {
+    let mut engine = Engine::start().await;
+    let mut scheduler = Scheduler::start().await;
+    let gateway = gateway(&[&engine], &[scheduler.addr], &[("wait-scheduling-retry-interval", "5ms")]).await;
+    let mut client = asking(&gateway, "", PLAIN).await;
+    for _ in 0..3 {
+        scheduler.call_to("/schedule").await.answer(429, "no available endpoint").await;
+    }
+    scheduler.call_to("/schedule").await.place(&[instance("neutral", engine.addr)]).await;
+    soon(engine.call()).await.answer(200, "{}").await;
+    assert_eq!(client.answer().await.status(), 200);
+    let scrape = gateway.settled(1).await;
+    let calls = |outcome| scrape.value("gateway_scheduler_calls_total", &[("call", "schedule"), ("outcome", outcome)]);
+    assert_eq!((calls("busy"), calls("ok")), (Some(3.0), Some(1.0)));
+}
+
+#[tokio::test]
+async fn a_cluster_that_stays_full_is_503() {
+    let engine = Engine::start().await;
+    let mut scheduler = Scheduler::start().await;
+    let more = [("wait-scheduling-timeout", "20ms"), ("wait-scheduling-retry-interval", "5ms")];
+    let gateway = gateway(&[&engine], &[scheduler.addr], &more).await;
+    let mut client = asking(&gateway, "", PLAIN).await;
+    let answer = tokio::select! {
+        answer = client.answer() => answer,
+        () = async { loop { scheduler.call().await.answer(429, "").await } } => unreachable!(),
+    };
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.json()["error"]["code"], "no_available_worker");
+    assert!(engine.is_idle());
+}
+
+#[tokio::test]
+async fn a_scheduler_that_is_gone_costs_no_request_and_is_found_again() {
+    let mut engine = Engine::start().await;
+    let mut scheduler = Scheduler::start().await;
+    let gateway = gateway(&[&engine], &[scheduler.addr], &[]).await;
+    scheduler.stop().await;
+    for _ in 0..5 {
+        let mut client = asking(&gateway, "", STREAM).await;
+        stream(&mut engine).await;
+        assert_eq!(client.answer().await.status(), 200);
+    }
+    gateway.settled(5).await;
+    assert_eq!(placed(&gateway, "scheduler_not_ready").await, 5.0);
+    let mut scheduler = Scheduler::start_at(scheduler.addr).await;
+    // Asked again after its rest, by one request or another.
+    let mut served = 5;
+    loop {
+        let mut client = asking(&gateway, "", PLAIN).await;
+        let there = instance("neutral", engine.addr);
+        let place = async {
+            scheduler.call_to("/schedule").await.place(&[there]).await;
+            true
+        };
+        let found = tokio::select! {
+            biased;
+            call = engine.call() => {
+                call.answer(200, "{}").await;
+                false
+            }
+            placed = place => {
+                engine.call().await.answer(200, "{}").await;
+                placed
+            }
+        };
+        assert_eq!(client.answer().await.status(), 200);
+        served += 1;
+        gateway.settled(served).await;
+        if found {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(placed(&gateway, "scheduler").await >= 1.0);
+}
+
+#[tokio::test]
+async fn whatever_else_a_scheduler_says_is_no_error_to_the_client() {
+    for (status, body) in [(400, "cms not available"), (404, "endpoint not found"), (500, ""), (200, "{"), (200, "{}")]
+    {
+        let mut engine = Engine::start().await;
+        let mut scheduler = Scheduler::start().await;
+        let gateway = gateway(&[&engine], &[scheduler.addr], &[]).await;
+        let mut client = asking(&gateway, "", PLAIN).await;
+        scheduler.call_to("/schedule").await.answer(status, body).await;
+        soon(engine.call()).await.answer(200, "{}").await;
+        assert_eq!(client.answer().await.status(), 200, "{status} {body}");
+        assert_eq!(placed(&gateway, "scheduler_not_ready").await, 1.0);
+    }
+}
+
+#[tokio::test]
+async fn of_several_schedulers_the_one_that_leads_is_followed() {
+    let mut engine = Engine::start().await;
+    let (mut first, mut second) = (Scheduler::start().await, Scheduler::start().await);
+    let gateway = gateway(&[&engine], &[first.addr, second.addr], &[]).await;
+    for asked_first in [true, false, false] {
+        let mut client = asking(&gateway, "", PLAIN).await;
+        if asked_first {
+            first.call_to("/schedule").await.answer(503, "this scheduler does not lead").await;
+        }
+        second.call_to("/schedule").await.place(&[instance("neutral", engine.addr)]).await;
+        soon(engine.call()).await.answer(200, "{}").await;
+        assert_eq!(client.answer().await.status(), 200);
+        assert!(first.is_idle(), "it is not asked again while the other answers");
+    }
+    assert_eq!(placed(&gateway, "scheduler").await, 3.0);
+}
+
+#[tokio::test]
+async fn the_scheduler_may_know_instances_that_discovery_does_not() {
+    let (known, mut unknown) = (Engine::start().await, Engine::start().await);
+    let mut scheduler = Scheduler::start().await;
+    let gateway = gateway(&[&known], &[scheduler.addr], &[]).await;
+    let mut client = asking(&gateway, "", PLAIN).await;
+    scheduler.call_to("/schedule").await.place(&[instance("neutral", unknown.addr)]).await;
+    soon(unknown.call()).await.answer(200, "{}").await;
+    assert_eq!(client.answer().await.status(), 200);
+}
+
+/// The ids of the requests in the order in which the scheduler hears of them.
+async fn in_order(scheduler: &mut Scheduler, engine: &mut Engine, count: usize) -> Vec<Value> {
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        let asked = scheduler.call_to("/schedule").await.place(&[instance("neutral", engine.addr)]).await;
+        ids.push(asked["id"].clone());
+        soon(engine.call()).await.answer(200, "{}").await;
+    }
+    ids
+}
+
+#[tokio::test]
+async fn the_urgent_pass_those_who_wait_and_who_leaves_the_queue_is_gone() {
+    let mut engine = Engine::start().await;
+    let mut scheduler = Scheduler::start().await;
+    let gateway = gateway(&[&engine], &[scheduler.addr], &[("wait-queue-threads", "1")]).await;
+    let mut first = asking(&gateway, "x-request-id: first\r\n", PLAIN).await;
+    let call = scheduler.call_to("/schedule").await;
+    // The only slot is taken as long as the scheduler thinks.
+    let mut waiting = Vec::new();
+    for (id, priority) in [("leaves", "normal"), ("normal", "normal"), ("urgent", "high")] {
+        let lines = format!("x-request-id: {id}\r\nx-priority: {priority}\r\n");
+        waiting.push(asking(&gateway, &lines, PLAIN).await);
+        let queued = waiting.len() as f64 + 1.0;
+        soon(async { while gateway.scrape().await.value("gateway_pending_requests", &[]) != Some(queued) {} }).await;
+    }
+    drop(waiting.remove(0));
+    gateway.settled_of(1).await;
+    call.place(&[instance("neutral", engine.addr)]).await;
+    soon(engine.call()).await.answer(200, "{}").await;
+    assert_eq!(first.answer().await.status(), 200);
+    assert_eq!(in_order(&mut scheduler, &mut engine, 2).await, [json!("urgent"), json!("normal")]);
+    let scrape = gateway.settled(4).await;
+    assert_eq!(scrape.sum("request_outcome_total", &[("outcome", "cancelled"), ("stage", "queue")]), Some(1.0));
+    let queue = scrape.histogram("request_queue_duration_milliseconds", &[]).unwrap();
+    assert_eq!(queue.count, 3.0);
+}
