@@ -15,6 +15,27 @@ const UPSTREAM: &[(&str, &str)] = &[
     ("llm-backend-discovery", "redis"),
     ("llm-backend-endpoints", ""),
     ("scheduling-policy", "load-balance"),
+    ("scheduler-discovery", "endpoints"),
+    ("scheduler-endpoints", ""),
+    ("enable-full-mode-scheduling", "true"),
+    ("wait-scheduling-timeout", "5s"),
+    ("wait-scheduling-retry-interval", "1s"),
+    ("requests-report-duration", "0"),
+    ("service-token", ""),
+    ("discovery-redis-host", "redis"),
+    ("discovery-redis-port", "6379"),
+    ("discovery-redis-username", ""),
+    ("discovery-redis-password", ""),
+    ("discovery-redis-socket-timeout", "1s"),
+    ("discovery-redis-retry-times", "1"),
+    ("discovery-redis-status-ttl-ms", "60000"),
+    ("discovery-redis-refresh-interval-ms", "1000"),
+    ("discovery-etcd-endpoints", "etcd:2379"),
+    ("discovery-etcd-username", ""),
+    ("discovery-etcd-password", ""),
+    ("discovery-etcd-dial-timeout", "5s"),
+    ("discovery-etcd-lease-ttl", "60s"),
+    ("discovery-etcd-refresh-interval-sec", "3600s"),
     ("route-policy", ""),
     ("route-config", ""),
     ("retry-max-count", "0"),
@@ -51,7 +72,9 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("wait-queue-threads", "64"),
     // A gateway that is given engines needs no Redis and no scheduler.
     ("llm-backend-discovery", "endpoints"),
-    ("scheduling-policy", "round-robin"),
+    ("scheduling-policy", ""),
+    // With 0 the gateway never gives a request back to the scheduler's account, in upstream.
+    ("requests-report-duration", "1s"),
 ];
 
 fn base() -> Args {
