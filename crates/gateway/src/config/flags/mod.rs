@@ -7,8 +7,8 @@
 
 mod access;
 mod admission;
-mod disagg;
 mod clients;
+mod disagg;
 mod discovery;
 mod engines;
 mod experiments;
