@@ -28,7 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("bench", &[]),
     ("dashboards", &[]),
     ("page", &["dashboards"]),
-    ("fleet", &["audit", "engine", "gateway", "openai", "proxy", "sidecar", "telemetry"]),
+    ("fleet", &["audit", "engine", "gateway", "observatory", "openai", "proxy", "sidecar", "telemetry"]),
     (
         "candor",
         &[

@@ -1,6 +1,7 @@
 //! `candor demo`: everything at once on one machine, under load, audited.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,6 +32,9 @@ pub struct Args {
     /// Also write the verdicts as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Where the observatory listens: metrics of everything, in a browser and for Grafana; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    pub observatory_listen: SocketAddr,
     /// OTLP/HTTP receiver (such as http://localhost:4318) to send the spans on to; they are left in files either way
     #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<String>,
@@ -52,6 +56,8 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
         args.protocols.iter().map(|connector| GroupConfig::two_and_two(*connector, Latency::BUSY)).collect();
     let directory = args.directory.clone().unwrap_or_else(crate::temporary_directory);
     let fleet = Fleet::start(&configs, &directory).await?;
+    let observed = fleet.observe(&observatory_flags(args)).await?;
+    writeln!(std::io::stdout(), "\n  observatory: {}\n", observed.url())?;
     crate::listing::print(&fleet)?;
     let mut watch = Watch::new(&fleet, args).await?;
     let tried = load(&fleet, args, &mut watch).await?;
@@ -63,8 +69,15 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
         writeln!(std::io::stdout(), "everything stays up until Ctrl-C")?;
         watch.for_ever().await;
     }
+    fleet.forget(observed).await?;
     fleet.shutdown().await?;
     Ok(code)
+}
+
+/// A run of seconds is to be seen in more than two points.
+fn observatory_flags(args: &Args) -> [String; 3] {
+    let listen = format!("--listen={}", args.observatory_listen);
+    [listen, "--scrape-interval=1s".to_owned(), "--scrape-timeout=1s".to_owned()]
 }
 
 /// Loads one group after the other, so that each has the machine to itself.

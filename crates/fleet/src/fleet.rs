@@ -7,6 +7,7 @@ use audit::Spans;
 use tokio::net::TcpListener;
 
 use crate::group::Group;
+use crate::observed::Observed;
 use crate::threads::{Place, Threads};
 use crate::topology::GroupConfig;
 use crate::traces::{self, Traces};
@@ -67,6 +68,14 @@ impl Fleet {
         &self.directory
     }
 
+    /// Starts an observatory with these flags on a thread of its own, and lets it scrape every component.
+    ///
+    /// # Errors
+    /// When a flag is refused, or its address cannot be listened on.
+    pub async fn observe(&self, flags: &[String]) -> anyhow::Result<Observed> {
+        Observed::start(&self.threads, &self.groups, flags).await
+    }
+
     /// Waits until the spans of ended requests have been exported, and reads them back.
     ///
     /// # Errors
@@ -74,6 +83,17 @@ impl Fleet {
     pub async fn spans(&self) -> anyhow::Result<Spans> {
         tokio::time::sleep(3 * traces::EXPORT_EVERY).await;
         Ok(Spans::read(&self.traces.files()?)?)
+    }
+
+    /// Stops an observatory.
+    ///
+    /// # Errors
+    /// When it panicked while it stopped.
+    pub async fn forget(&self, observed: Observed) -> anyhow::Result<()> {
+        if !observed.shutdown(&self.threads).await? {
+            tracing::warn!("answers of the observatory were cut off at shutdown");
+        }
+        Ok(())
     }
 
     /// Stops every component.

@@ -16,6 +16,7 @@ mod forward;
 mod group;
 mod listing;
 mod live;
+mod observed;
 pub mod scenario;
 mod threads;
 mod topology;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 
 pub use fleet::Fleet;
 pub use group::{Group, MODEL};
+pub use observed::Observed;
 pub use topology::{Connector, GroupConfig, Latency};
 pub use trial::{Trial, Tried};
 

@@ -48,6 +48,7 @@ impl Drop for Worker {
 pub(crate) struct Threads {
     components: Worker,
     echo: Worker,
+    observatory: Worker,
 }
 
 /// What a thread is for.
@@ -57,6 +58,8 @@ pub(crate) enum Place {
     Components,
     /// The place of the echo.
     Echo,
+    /// The place of the observatory: what it does for a page must not be seen in what it shows.
+    Observatory,
 }
 
 impl Threads {
@@ -65,7 +68,11 @@ impl Threads {
     /// # Errors
     /// When the system has no thread left.
     pub(crate) fn start() -> io::Result<Self> {
-        Ok(Self { components: Worker::start("components")?, echo: Worker::start("echo")? })
+        Ok(Self {
+            components: Worker::start("components")?,
+            echo: Worker::start("echo")?,
+            observatory: Worker::start("observatory")?,
+        })
     }
 
     /// Runs `future` at `place` and waits for it; what it spawns stays there.
@@ -86,6 +93,7 @@ impl Threads {
         let worker = match place {
             Place::Components => &self.components,
             Place::Echo => &self.echo,
+            Place::Observatory => &self.observatory,
         };
         &worker.handle
     }

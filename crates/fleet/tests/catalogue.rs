@@ -10,7 +10,7 @@ use audit::load::{Arrivals, Limit, Load, Target};
 use audit::workload::{Inject, Lengths, Prompts, Share, Workload};
 use cluster::cms::Store;
 use cluster::records::{InstanceMetadata, InstanceStatus};
-use fleet::{Connector, Fleet, GroupConfig, Latency, MODEL};
+use fleet::{Connector, Fleet, GroupConfig, Latency, MODEL, Observed};
 use proxy::{Body, Client, ClientConfig};
 use telemetry::catalogue::{self, Component, Kind, Metric};
 use telemetry::{Telemetry, TelemetryConfig, clock, exposition};
@@ -103,6 +103,8 @@ async fn scrape(connector: Connector, into: &mut Exposed) {
     let config = GroupConfig { prefill: 1, decode: 1, ..GroupConfig::two_and_two(connector, LATENCY) };
     let fleet = Fleet::start(&[config], directory.path()).await.expect("a fleet");
     let group = &fleet.groups()[0];
+    let flags = ["--listen=127.0.0.1:0", "--scrape-interval=100ms", "--scrape-timeout=100ms"].map(str::to_owned);
+    let observed = fleet.observe(&flags).await.expect("an observatory");
     let load = Load {
         target: Target::of(group.gateway()),
         workload: workload(),
@@ -120,6 +122,9 @@ async fn scrape(connector: Connector, into: &mut Exposed) {
     for endpoint in group.metrics().into_iter().chain(engines) {
         into.add(&endpoint).await;
     }
+    everything_is_up(&observed, connector).await;
+    into.add(&Endpoint::metrics(observed.addr())).await;
+    fleet.forget(observed).await.expect("a clean end");
     fleet.shutdown().await.expect("a clean end");
 }
 
@@ -155,6 +160,25 @@ async fn scrape_scheduler(mut config: scheduler::Config, into: &mut Exposed) {
     running.shutdown().await;
 }
 
+/// Asks the observatory until it has scraped every component: itself, gateway, sidecar and two engines.
+async fn everything_is_up(observed: &Observed, connector: Connector) {
+    let ask = async |expr: &str| {
+        let path = format!("/api/v1/query?query={expr}");
+        Endpoint { target: Target::of(observed.addr()), path }.text().await.expect("an answer")
+    };
+    let mut answer = String::new();
+    for _ in 0..600 {
+        answer = ask("count(up%7Bnamespace%3D%22candor-demo%22%7D%3D%3D1)").await;
+        if answer.contains(r#""5"]"#) {
+            let roles = ask("sum%20by(infer_type,model)(up%7Bjob%3D%22engine%22%7D)").await;
+            assert!(["decode", "prefill", MODEL].iter().all(|word| roles.contains(word)), "{connector}: {roles}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{connector}: not everything is up: {answer}");
+}
+
 #[tokio::test]
 async fn what_is_listed_is_observed_and_what_is_exposed_is_listed() {
     let mut exposed = Exposed::default();
@@ -168,7 +192,7 @@ async fn what_is_listed_is_observed_and_what_is_exposed_is_listed() {
     }
     let unlisted: Vec<_> = exposed.types.iter().filter(|name| catalogue::find(name).is_none()).collect();
     assert!(unlisted.is_empty(), "exposed, but not in the catalogue: {unlisted:?}");
-    // The observatory is no part of this fleet: its own tests hold it to its metrics.
+    // What the observatory tells of OTLP takes a sender of it: its own tests hold it to its metrics.
     let here = |metric: &&Metric| metric.component != Component::Observatory && !NOT_HERE.contains(&metric.name);
     let wanted = |metric: &&Metric| here(metric) && !exposed.has(metric);
     let never: Vec<_> = catalogue::all().filter(wanted).map(|metric| metric.name).collect();

@@ -9,6 +9,7 @@
 //! | samples: the store that keeps them | [`metrics`] |
 //! | spans: the store that keeps them, the language to ask for them | [`traces`], [`traceql`] |
 //! | spans, samples and logs as they arrive | [`otlp`] |
+//! | the language of questions about samples | [`promql`] |
 //! | the HTTP APIs | [`api`] |
 //! | the page, and the stores of others that it can be pointed at | `page`, `elsewhere` |
 //! | flags, and what they become | [`config`] |
@@ -23,6 +24,7 @@ mod elsewhere;
 pub mod metrics;
 pub mod otlp;
 mod page;
+pub mod promql;
 mod running;
 mod server;
 mod state;

@@ -58,6 +58,14 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
         let shared = Arc::clone(&state);
         drain.spawn(listener.serve(move |request| receive(Arc::clone(&shared), request), drain.clone()));
     }
+    // Where another Prometheus answers, it also scrapes.
+    if config.prometheus.is_none() {
+        state.targets.set("--scrape", config.targets);
+        drain.spawn(Arc::clone(&state.targets).run(Arc::clone(&state.metrics), drain.clone()));
+        for discovery in config.discovery {
+            drain.spawn(discovery.run(Arc::clone(&state.targets), drain.clone()));
+        }
+    }
     drain.spawn(maintain(Arc::clone(&state)));
     tracing::info!(%addr, ?otlp, "observatory listens");
     Ok(Running { addr, otlp, state, drain_timeout: config.drain_timeout })

@@ -6,13 +6,20 @@ use std::sync::Arc;
 use proxy::Drain;
 use telemetry::Telemetry;
 use telemetry::clock;
+use telemetry::observatory::{Observatory, Samples};
+use tokio::sync::Semaphore;
 
 use crate::config::{Config, Secret};
 use crate::elsewhere::Elsewhere;
-use crate::metrics::store::Store;
+use crate::metrics::scrape::Targets;
+use crate::metrics::store::{Stats, Store};
 use crate::otlp::Receiver;
+use crate::promql;
 use crate::running::StartError;
 use crate::traces::{SpanLog, SpanStore};
+
+/// Queries evaluated at once. Each may hold as many samples as the limits say.
+const QUERIES_AT_ONCE: usize = 4;
 
 /// The shared parts.
 pub struct State {
@@ -22,14 +29,20 @@ pub struct State {
     pub spans: Arc<SpanStore>,
     /// What takes OTLP in.
     pub receiver: Arc<Receiver>,
+    /// What is scraped.
+    pub targets: Arc<Targets>,
     /// Telemetry of the observatory itself.
     pub process: Arc<Telemetry>,
+    pub(crate) telemetry: Observatory,
     /// Stops everything.
     pub drain: Drain,
     pub(crate) token: Option<Secret>,
     pub(crate) elsewhere: Elsewhere,
     /// When this observatory began to take data in: Unix milliseconds.
     pub(crate) started: i64,
+    pub(crate) query_limits: promql::Limits,
+    /// As many queries are evaluated at once as there are permits; the others wait.
+    pub(crate) queries: Arc<Semaphore>,
 }
 
 impl State {
@@ -38,8 +51,12 @@ impl State {
         let spans = Arc::new(SpanStore::new(config.traces.limits));
         let log = config.traces.data_dir.as_deref().map(|folder| restored(folder, &spans)).transpose()?;
         let receiver = Arc::new(Receiver::new(Arc::clone(&spans), log, Arc::clone(&metrics), &process));
+        let store = Arc::clone(&metrics);
+        let telemetry = Observatory::new(&process, move || said_of(store.stats()));
         Ok(Self {
             metrics,
+            targets: Arc::new(Targets::new(config.timing, telemetry.clone())),
+            telemetry,
             spans,
             receiver,
             process,
@@ -47,6 +64,8 @@ impl State {
             token: config.token.clone(),
             elsewhere: Elsewhere::new(config.prometheus.clone(), config.tempo.clone()),
             started: unix_millis(),
+            query_limits: config.query_limits,
+            queries: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
         })
     }
 }
@@ -56,6 +75,21 @@ fn restored(folder: &Path, spans: &SpanStore) -> Result<SpanLog, StartError> {
     let (log, restored) = SpanLog::open(&folder.join("spans"), spans, clock::now())?;
     tracing::info!(spans = restored, folder = %folder.display(), "spans read back");
     Ok(log)
+}
+
+/// What the store says, in telemetry's terms.
+fn said_of(stats: Stats) -> Samples {
+    Samples {
+        series: stats.series,
+        bytes: stats.bytes,
+        stored: stats.stored,
+        out_of_order: stats.out_of_order,
+        too_old: stats.too_old,
+        too_new: stats.too_new,
+        over_limit: stats.over_limit,
+        expired: stats.expired,
+        evicted: stats.evicted,
+    }
 }
 
 /// The current time in Unix milliseconds.

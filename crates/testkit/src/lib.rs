@@ -1,4 +1,4 @@
-//! What tests need of the world: a real Redis, a real etcd, and a wire between them and us that can be slow or dead.
+//! What tests need of the world: a real Redis, a real etcd, a real Prometheus, and a wire between them and us that can be slow or dead.
 //!
 //! Only tests depend on this crate. A server that is not installed makes the test fail with one line that says which package
 //! has it. Servers listen on loopback, on ports of their own, with an empty folder of their own, and die with their value.
@@ -7,11 +7,13 @@
 
 mod etcd;
 mod ports;
+mod prometheus;
 mod redis;
 mod server;
 mod wire;
 
 pub use etcd::Etcd;
+pub use prometheus::Prometheus;
 pub use redis::Redis;
 pub use wire::Wire;
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::TraceArgs;
+use crate::metrics::scrape::{Discovery, ScrapeTarget};
 
 /// Flags of the observatory.
 #[derive(Clone, clap::Args)]
@@ -30,6 +31,27 @@ pub struct Args {
     /// Tempo to ask instead of storing spans, such as http://tempo:3200
     #[arg(long, env = "CANDOR_OBSERVATORY_TEMPO_URL", value_name = "URL")]
     pub tempo_url: Option<String>,
+    /// A page of metrics to scrape: URL;label=value;… (job, namespace, infer_type …); may be said more than once
+    #[arg(long, env = "CANDOR_OBSERVATORY_SCRAPE", value_name = "URL[;LABEL=VALUE]", value_delimiter = ',')]
+    pub scrape: Vec<ScrapeTarget>,
+    /// An endpoint that lists targets as Prometheus' http_sd does; labels as for --scrape
+    #[arg(long, env = "CANDOR_OBSERVATORY_SCRAPE_HTTP_SD", value_name = "URL[;LABEL=VALUE]", value_delimiter = ',')]
+    pub scrape_http_sd: Vec<Discovery>,
+    /// Time between two scrapes of a target
+    #[arg(long, env = "CANDOR_OBSERVATORY_SCRAPE_INTERVAL", value_name = "TIME", default_value = "10s",
+          value_parser = humantime::parse_duration)]
+    pub scrape_interval: Duration,
+    /// How long a target may take to answer
+    #[arg(long, env = "CANDOR_OBSERVATORY_SCRAPE_TIMEOUT", value_name = "TIME", default_value = "10s",
+          value_parser = humantime::parse_duration)]
+    pub scrape_timeout: Duration,
+    /// Samples that one query may hold in memory
+    #[arg(long, env = "CANDOR_OBSERVATORY_QUERY_MAX_SAMPLES", value_name = "COUNT", default_value_t = 25_000_000)]
+    pub query_max_samples: usize,
+    /// How long one query may take
+    #[arg(long, env = "CANDOR_OBSERVATORY_QUERY_TIMEOUT", value_name = "TIME", default_value = "30s",
+          value_parser = humantime::parse_duration)]
+    pub query_timeout: Duration,
     /// How long requests in flight may take to finish after SIGTERM
     #[arg(long, env = "CANDOR_OBSERVATORY_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s",
           value_parser = humantime::parse_duration)]

@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::elsewhere::Backend;
+use crate::metrics::scrape::{Discovery, ScrapeTarget, Timing};
 use crate::metrics::store::Limits;
+use crate::promql;
 
 /// A validated configuration.
 #[derive(Clone, Debug)]
@@ -25,6 +27,14 @@ pub struct Config {
     pub prometheus: Option<Backend>,
     /// A Tempo that answers instead of the store of spans.
     pub tempo: Option<Backend>,
+    /// What is scraped.
+    pub targets: Vec<ScrapeTarget>,
+    /// Who knows what else is.
+    pub discovery: Vec<Discovery>,
+    /// How often, and for how long.
+    pub timing: Timing,
+    /// What one query may cost.
+    pub query_limits: promql::Limits,
     /// How long requests in flight may take to finish.
     pub drain_timeout: Duration,
     /// Spans and OTLP.
@@ -117,6 +127,21 @@ impl Args {
         let prometheus = backend("prometheus-url", self.prometheus_url);
         let tempo = backend("tempo-url", self.tempo_url);
         let traces = self.traces.validate(self.retention, token.is_some(), &mut faults);
+        if self.scrape_interval < Duration::from_millis(100) {
+            faults.push(Fault::Range { flag: "scrape-interval", expected: "100ms or more" });
+        }
+        if self.scrape_timeout.is_zero() || self.scrape_timeout > self.scrape_interval {
+            faults.push(Fault::Range {
+                flag: "scrape-timeout",
+                expected: "longer than nothing, and not than --scrape-interval",
+            });
+        }
+        if self.query_max_samples == 0 {
+            faults.push(Fault::Range { flag: "query-max-samples", expected: "1 or more" });
+        }
+        if self.query_timeout.is_zero() {
+            faults.push(Fault::Range { flag: "query-timeout", expected: "longer than nothing" });
+        }
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -126,6 +151,10 @@ impl Args {
             limits: Limits { retention: self.retention, max_bytes: self.max_bytes, max_series: self.max_series },
             prometheus,
             tempo,
+            targets: self.scrape,
+            discovery: self.scrape_http_sd,
+            timing: Timing { interval: self.scrape_interval, timeout: self.scrape_timeout },
+            query_limits: promql::Limits { max_samples: self.query_max_samples, timeout: self.query_timeout },
             drain_timeout: self.drain_timeout,
             traces,
         })

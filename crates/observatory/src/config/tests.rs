@@ -25,9 +25,28 @@ fn listening_beyond_this_machine_needs_a_token() {
 }
 
 #[test]
+fn targets_are_read() {
+    let config =
+        parse(&["--scrape=http://a:1;job=x", "--scrape", "http://b:2/m,http://c:3", "--scrape-http-sd=http://d/sd"]);
+    let config = config.validate().unwrap();
+    let urls: Vec<_> = config.targets.iter().map(|target| target.url()).collect();
+    assert_eq!(urls, ["http://a:1/metrics", "http://b:2/m", "http://c:3/metrics"]);
+    assert_eq!(config.discovery.len(), 1);
+}
+
+#[test]
 fn all_faults_are_listed_at_once() {
-    let args = parse(&["--token=a\u{7f}", "--retention=1s", "--max-bytes=1", "--max-series=0"]);
-    assert_eq!(args.validate().unwrap_err().len(), 4);
+    let args = parse(&[
+        "--token=a\u{7f}",
+        "--retention=1s",
+        "--max-bytes=1",
+        "--max-series=0",
+        "--query-timeout=0s",
+        "--scrape-interval=1ms",
+        "--scrape-timeout=1m",
+        "--query-max-samples=0",
+    ]);
+    assert_eq!(args.validate().unwrap_err().len(), 8);
 }
 
 #[test]

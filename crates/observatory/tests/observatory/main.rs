@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 mod api;
+mod conformance;
 mod page;
+mod scrape;
 mod support;

@@ -1,5 +1,7 @@
 //! An observatory on a free port, and questions to it.
 
+use std::net::SocketAddr;
+
 use http::{Method, Request, StatusCode, header};
 use observatory::metrics::store::Sample;
 use observatory::{Args, Running};
@@ -57,17 +59,26 @@ pub(crate) async fn get(running: &Running, path: &str) -> Answer {
 
 /// Asks with a form.
 pub(crate) async fn post(running: &Running, path: &str, form: &[(&str, &str)]) -> Answer {
+    post_to(running.addr, path, form).await
+}
+
+/// Asks a server with a form.
+pub(crate) async fn post_to(addr: SocketAddr, path: &str, form: &[(&str, &str)]) -> Answer {
     let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     let request = Request::builder()
         .method(Method::POST)
         .uri(path)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    ask(running, request.body(Body::from(form)).unwrap()).await
+    send(addr, request.body(Body::from(form)).unwrap()).await
 }
 
 /// Sends a request.
 pub(crate) async fn ask(running: &Running, request: Request<Body>) -> Answer {
-    let target = Target::parse(&format!("http://{}", running.addr)).unwrap();
+    send(running.addr, request).await
+}
+
+async fn send(addr: SocketAddr, request: Request<Body>) -> Answer {
+    let target = Target::parse(&format!("http://{addr}")).unwrap();
     let response = Client::new(ClientConfig::default()).send(&target, request).await.unwrap();
     let status = response.status();
     let bytes = body::collect(response.into_body(), 1 << 26).await.unwrap();

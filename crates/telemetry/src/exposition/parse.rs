@@ -1,7 +1,6 @@
 //! The parser: one pass over the lines, errors with line numbers.
 
-use super::{Sample, Scrape};
-use crate::trace::TraceId;
+use super::{Exemplar, Sample, Scrape};
 
 /// What is wrong with an exposition, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,14 +21,13 @@ type Result<T> = std::result::Result<T, &'static str>;
 pub fn parse(text: &str) -> std::result::Result<Scrape, ParseError> {
     let mut scrape = Scrape::default();
     let mut seen = std::collections::HashSet::new();
-    let mut ended = false;
     for (index, line) in text.split_terminator('\n').enumerate() {
         let fail = |what| ParseError { line: index + 1, what };
-        if ended {
+        if scrape.ended {
             return Err(fail("text after # EOF"));
         }
         match line.strip_prefix('#') {
-            Some(comment) => ended = comment_line(comment, &mut scrape).map_err(fail)?,
+            Some(comment) => scrape.ended = comment_line(comment, &mut scrape).map_err(fail)?,
             None if line.trim().is_empty() => {}
             None => {
                 let sample = sample_line(line).map_err(fail)?;
@@ -72,33 +70,45 @@ fn comment_line(comment: &str, scrape: &mut Scrape) -> Result<bool> {
         }
         (Some("TYPE"), ..) => return Err("TYPE without name and type"),
         (Some("HELP" | "UNIT"), Some(name), _) if !is_name(name) => return Err("an illegal metric name"),
+        (Some("HELP"), Some(name), Some(help)) => {
+            scrape.about.entry(name.to_owned()).or_default().help = unescape(help);
+        }
+        (Some("UNIT"), Some(name), Some(unit)) => {
+            scrape.about.entry(name.to_owned()).or_default().unit = unit.to_owned();
+        }
         _ => {}
     }
     Ok(false)
 }
 
 fn sample_line(line: &str) -> Result<Sample> {
-    let end = line.find(['{', ' ']).ok_or("a sample without value")?;
+    let end = line.find(['{', ' ', '\t']).ok_or("a sample without value")?;
     let (name, rest) = line.split_at(end);
     if !is_name(name) {
         return Err("an illegal metric name");
     }
-    let (labels, rest) = match rest.strip_prefix('{') {
+    let (labels, rest) = match rest.trim_start_matches(BLANKS).strip_prefix('{') {
         Some(inside) => labels(inside)?,
         None => (Vec::new(), rest),
     };
-    let rest = rest.strip_prefix(' ').ok_or("no space before the value")?;
+    let rest = rest.strip_prefix(BLANKS).ok_or("no space before the value")?;
     let (number, exemplar) = match rest.split_once(" # ") {
-        Some((number, exemplar)) => (number, exemplar_trace(exemplar)?),
+        Some((number, exemplar)) => (number, Some(exemplar_of(exemplar)?)),
         None => (rest, None),
     };
-    let mut words = number.split(' ');
+    let (value, timestamp) = value_and_time(number)?;
+    Ok(Sample { name: name.to_owned(), labels, value, timestamp, exemplar })
+}
+
+/// What may stand between two words of a line.
+const BLANKS: [char; 2] = [' ', '\t'];
+
+fn value_and_time(text: &str) -> Result<(f64, Option<f64>)> {
+    let mut words = text.split(BLANKS).filter(|word| !word.is_empty());
     let value = value(words.next().unwrap_or_default())?;
-    if let Some(timestamp) = words.next() {
-        timestamp.parse::<f64>().map_err(|_| "an illegal timestamp")?;
-    }
+    let timestamp = words.next().map(str::parse).transpose().map_err(|_| "an illegal timestamp")?;
     match words.next() {
-        None => Ok(Sample { name: name.to_owned(), labels, value, exemplar }),
+        None => Ok((value, timestamp)),
         Some(_) => Err("text after the value"),
     }
 }
@@ -107,10 +117,13 @@ fn sample_line(line: &str) -> Result<Sample> {
 fn labels(mut text: &str) -> Result<(Vec<(String, String)>, &str)> {
     let mut labels = Vec::new();
     loop {
+        text = text.trim_start_matches(BLANKS);
         if let Some(rest) = text.strip_prefix('}') {
             return Ok((labels, rest));
         }
-        let (name, rest) = text.split_once("=\"").ok_or("a label without value")?;
+        let (name, rest) = text.split_once('=').ok_or("a label without value")?;
+        let rest = rest.trim_start_matches(BLANKS).strip_prefix('"').ok_or("a label without value")?;
+        let name = name.trim_end_matches(BLANKS);
         if !is_name(name) || name.contains(':') {
             return Err("an illegal label name");
         }
@@ -119,6 +132,7 @@ fn labels(mut text: &str) -> Result<(Vec<(String, String)>, &str)> {
         }
         let (value, rest) = quoted(rest)?;
         labels.push((name.to_owned(), value));
+        let rest = rest.trim_start_matches(BLANKS);
         text = match rest.strip_prefix(',') {
             Some(next) => next,
             None if rest.starts_with('}') => rest,
@@ -145,13 +159,29 @@ fn quoted(text: &str) -> Result<(String, &str)> {
     Err("a label value without end")
 }
 
-fn exemplar_trace(text: &str) -> Result<Option<TraceId>> {
+fn exemplar_of(text: &str) -> Result<Exemplar> {
     let inside = text.strip_prefix('{').ok_or("an exemplar without labels")?;
     let (labels, rest) = labels(inside)?;
-    let mut words = rest.trim_start().split(' ');
-    value(words.next().unwrap_or_default())?;
-    let trace = labels.iter().find(|(name, _)| name == "trace_id").map(|(_, value)| value);
-    Ok(trace.and_then(|hex| TraceId::from_bytes(u128::from_str_radix(hex, 16).ok()?.to_be_bytes())))
+    let (value, timestamp) = value_and_time(rest)?;
+    Ok(Exemplar { labels, value, timestamp })
+}
+
+/// Help text as it was before it was escaped; an escape that is none stays as it is.
+fn unescape(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        plain.push_str(&rest[..at]);
+        let (replaced, length) = match rest[at + 1..].chars().next() {
+            Some('n') => ("\n", 2),
+            Some('\\') => ("\\", 2),
+            Some('"') => ("\"", 2),
+            _ => ("\\", 1),
+        };
+        plain.push_str(replaced);
+        rest = &rest[at + length..];
+    }
+    plain + rest
 }
 
 fn value(text: &str) -> Result<f64> {

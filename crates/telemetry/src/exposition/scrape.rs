@@ -13,8 +13,30 @@ pub struct Sample {
     pub labels: Vec<(String, String)>,
     /// The value.
     pub value: f64,
-    /// The `trace_id` of the line's exemplar, if it has one.
-    pub exemplar: Option<TraceId>,
+    /// The line's own time, if it has one: milliseconds in the text format, seconds in OpenMetrics.
+    pub timestamp: Option<f64>,
+    /// The line's exemplar, if it has one.
+    pub exemplar: Option<Exemplar>,
+}
+
+/// An observation that stands for others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar {
+    /// Its labels in the order of the text.
+    pub labels: Vec<(String, String)>,
+    /// What was observed.
+    pub value: f64,
+    /// When, in Unix seconds, if it says so.
+    pub timestamp: Option<f64>,
+}
+
+/// What an exposition says of a family beside its type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// `# HELP`, unescaped.
+    pub help: String,
+    /// `# UNIT`.
+    pub unit: String,
 }
 
 /// Everything one scrape said.
@@ -22,6 +44,10 @@ pub struct Sample {
 pub struct Scrape {
     /// Family name to type, as `# TYPE` lines say.
     pub types: BTreeMap<String, String>,
+    /// Family name to help and unit, where it has any.
+    pub about: BTreeMap<String, About>,
+    /// Whether it ended with `# EOF`, as OpenMetrics does.
+    pub ended: bool,
     /// All samples in order.
     pub samples: Vec<Sample>,
 }
@@ -45,6 +71,14 @@ impl Sample {
 
     fn has(&self, labels: &[(&str, &str)]) -> bool {
         labels.iter().all(|(name, value)| self.label(name) == Some(*value))
+    }
+}
+
+impl Exemplar {
+    /// The trace it belongs to, if it names one.
+    pub fn trace(&self) -> Option<TraceId> {
+        let hex = self.labels.iter().find(|(name, _)| name == "trace_id").map(|(_, value)| value)?;
+        TraceId::from_bytes(u128::from_str_radix(hex, 16).ok()?.to_be_bytes())
     }
 }
 

@@ -40,3 +40,19 @@ fn reads_special_values_and_escapes() {
     assert_eq!(scrape.value("b", &[("l", "x\\y\"z\n")]), Some(f64::INFINITY));
     assert_eq!(scrape.value("c", &[]), Some(0.001));
 }
+
+#[test]
+fn reads_what_a_scraper_needs() {
+    let text = "# TYPE a counter\n# HELP a What \\\\ it\\nis.\n# UNIT a seconds\n\
+                a_total { b = \"c\" , d=\"e\", } \t 1   17.5 # {trace_id=\"2a\",x=\"y\"} 0.5 16.25\n# EOF\n";
+    let scrape = parse(text).unwrap();
+    assert!(scrape.ended);
+    assert_eq!(scrape.about["a"], super::About { help: "What \\ it\nis.".to_owned(), unit: "seconds".to_owned() });
+    let sample = &scrape.samples[0];
+    assert_eq!((sample.label("b"), sample.label("d")), (Some("c"), Some("e")));
+    assert_eq!((sample.value, sample.timestamp), (1.0, Some(17.5)));
+    let exemplar = sample.exemplar.as_ref().unwrap();
+    assert_eq!((exemplar.value, exemplar.timestamp), (0.5, Some(16.25)));
+    assert_eq!(exemplar.trace().map(|trace| trace.to_string()), Some(format!("{:032x}", 0x2a)));
+    assert!(!parse("a 1\n").unwrap().ended);
+}

@@ -4,7 +4,7 @@ use http::HeaderMap;
 
 use super::{Begin, Gateway, Request, Usage};
 use crate::clock::{Moment, now};
-use crate::exposition::{Scrape, parse};
+use crate::exposition::{Exemplar, Scrape, parse};
 use crate::server_timing::ServerTiming;
 use crate::span::Value;
 use crate::{Blame, MemorySpans, Outcome, SpanExport, Stage, Telemetry, TelemetryConfig};
@@ -163,8 +163,10 @@ async fn exemplars_name_the_traces_that_were_exported() {
         ("request_e2e_latency_seconds_bucket", "0.1", fast),
         ("request_tpot_milliseconds_bucket", "30.0", fast),
     ] {
-        let found: Vec<_> =
-            scrape.matching(name, &[("model", "m"), ("le", le)]).map(|bucket| bucket.exemplar).collect();
+        let found: Vec<_> = scrape
+            .matching(name, &[("model", "m"), ("le", le)])
+            .map(|bucket| bucket.exemplar.as_ref().and_then(Exemplar::trace))
+            .collect();
         assert_eq!(found, [trace_id], "{name} {le}");
     }
 }

@@ -1,5 +1,9 @@
 //! The observatory's recorder: what it received, and what it keeps.
 
+mod samples;
+
+pub use samples::{Observatory, Samples};
+
 use crate::Telemetry;
 use crate::catalogue::observatory as catalogue;
 use crate::metrics::{Counter, Family, Registry};

@@ -8,8 +8,14 @@ use crate::server;
 
 /// A success.
 pub(super) struct Answer {
-    data: Value,
+    data: Data,
     warnings: Vec<String>,
+}
+
+enum Data {
+    Value(Value),
+    /// JSON that was written already.
+    Text(String),
 }
 
 /// A failure, as Prometheus tells it.
@@ -22,7 +28,11 @@ pub(super) struct ApiError {
 
 impl Answer {
     pub(super) fn of(data: Value) -> Self {
-        Self { data, warnings: Vec::new() }
+        Self { data: Data::Value(data), warnings: Vec::new() }
+    }
+
+    pub(super) fn written(data: String) -> Self {
+        Self { data: Data::Text(data), warnings: Vec::new() }
     }
 
     pub(super) fn warn(mut self, warning: String) -> Self {
@@ -31,7 +41,10 @@ impl Answer {
     }
 
     pub(super) fn into_response(self) -> Response<Body> {
-        let data = self.data;
+        let data = match self.data {
+            Data::Value(value) => value.to_string(),
+            Data::Text(text) => text,
+        };
         let warnings = match self.warnings.as_slice() {
             [] => String::new(),
             warnings => format!(",\"warnings\":{}", json!(warnings)),
@@ -53,6 +66,21 @@ impl ApiError {
     /// A parameter by name.
     pub(super) fn parameter(name: &str, what: impl std::fmt::Display) -> Self {
         Self::bad_data(format!("invalid parameter \"{name}\": {what}"))
+    }
+
+    /// The expression does not fit the data.
+    pub(super) fn execution(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", message)
+    }
+
+    /// It took too long.
+    pub(super) fn timeout(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message)
+    }
+
+    /// A fault of the observatory's own.
+    pub(super) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the observatory failed; its log says more")
     }
 
     pub(super) fn not_found(path: &str) -> Self {

@@ -3,6 +3,8 @@
 mod answer;
 mod browse;
 mod params;
+mod query;
+mod targets;
 
 use std::sync::Arc;
 
@@ -37,6 +39,14 @@ async fn respond(state: &Arc<State>, request: Request<Incoming>) -> Result<Answe
     let params = Params::read(request).await?;
     let path = path.strip_prefix(PREFIX).unwrap_or_default();
     match path {
+        "query" => query::instant(state, &params).await,
+        "query_range" => query::range(state, &params).await,
+        "query_exemplars" => query::exemplars(state, &params),
+        "format_query" => query::format(&params),
+        "targets" => Ok(targets::targets(state)),
+        // Rules are evaluated by a Prometheus; Grafana asks for them wherever it draws.
+        "rules" => Ok(Answer::of(json!({"groups": []}))),
+        "alerts" => Ok(Answer::of(json!({"alerts": []}))),
         "series" => browse::series(state, &params),
         "labels" => browse::labels(state, &params),
         "metadata" => browse::metadata(state, &params),

@@ -8,6 +8,7 @@ use promql_parser::parser::{self, Expr};
 use proxy::body;
 
 use super::answer::ApiError;
+use crate::promql;
 
 /// Longest form.
 const MAX_FORM: usize = 1 << 20;
@@ -51,6 +52,15 @@ impl Params {
         Ok(Some(millis))
     }
 
+    /// A duration in milliseconds: seconds with decimals, or as PromQL spells it.
+    pub(super) fn duration(&self, name: &str) -> Result<Option<i64>> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let wrong = || ApiError::parameter(name, format!("cannot parse {text:?} to a valid duration"));
+        parse_duration(text).ok_or_else(wrong).map(Some)
+    }
+
     /// `start` and `end`, everything where they are not given.
     pub(super) fn range(&self) -> Result<(i64, i64)> {
         let (start, end) = (self.time("start")?.unwrap_or(i64::MIN), self.time("end")?.unwrap_or(i64::MAX));
@@ -87,23 +97,21 @@ fn parse_time(text: &str) -> Option<i64> {
     i64::try_from(since.as_millis()).ok()
 }
 
+/// Seconds with decimals, or as PromQL spells it.
+pub(super) fn parse_duration(text: &str) -> Option<i64> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        let millis = (seconds * 1000.0).round();
+        return (millis.abs() < 9.2e18).then_some(millis as i64);
+    }
+    let duration = promql_parser::util::parse_duration(text).ok()?;
+    i64::try_from(duration.as_millis()).ok()
+}
+
 /// The matchers of one selector.
-pub(super) fn selector(text: &str) -> Result<Vec<Matcher>> {
+fn selector(text: &str) -> Result<Vec<Matcher>> {
     let wrong = |what: String| ApiError::parameter("match[]", what);
     match parser::parse(text).map_err(wrong)? {
-        Expr::VectorSelector(selector) => {
-            if !selector.matchers.or_matchers.is_empty() {
-                return Err(wrong("`or` between matchers is not supported".to_owned()));
-            }
-            let mut matchers = selector.matchers.matchers;
-            matchers.extend(
-                selector
-                    .name
-                    .iter()
-                    .map(|name| Matcher::new(promql_parser::label::MatchOp::Equal, crate::metrics::METRIC_NAME, name)),
-            );
-            Ok(matchers)
-        }
+        Expr::VectorSelector(selector) => promql::matchers(&selector).map_err(|error| wrong(error.to_string())),
         _ => Err(wrong(format!("{text} is no selector"))),
     }
 }

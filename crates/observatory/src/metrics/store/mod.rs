@@ -282,14 +282,36 @@ impl Appender<'_> {
     /// # Errors
     /// Says why a sample was not taken. It is counted here; the next one may be taken all the same.
     pub fn append(&mut self, labels: &[(&str, &str)], sample: Sample) -> Result<(), Refused> {
+        self.append_to(labels, sample).map(drop)
+    }
+
+    /// Appends as [`Appender::append`] does, to a series that there may be beyond the limit: for the few that say how the
+    /// others fare.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn append_always(&mut self, labels: &[(&str, &str)], sample: Sample) -> Result<(), Refused> {
+        let limits = self.limits;
+        self.limits = Limits { max_series: usize::MAX, max_bytes: usize::MAX, ..limits };
+        let appended = self.append(labels, sample);
+        self.limits = limits;
+        appended
+    }
+
+    /// Appends as [`Appender::append`] does, and says which series that was.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn append_to(&mut self, labels: &[(&str, &str)], sample: Sample) -> Result<Labels, Refused> {
         let appended = self.try_append(labels, sample);
         if let Err(refused) = appended {
             self.count(refused);
         }
-        appended
+        let series = |id: u32| self.inner.series.get(id as usize)?.as_ref();
+        appended.map(|id| series(id).map_or_else(Labels::empty, |series| series.labels().clone()))
     }
 
-    fn try_append(&mut self, labels: &[(&str, &str)], sample: Sample) -> Result<(), Refused> {
+    fn try_append(&mut self, labels: &[(&str, &str)], sample: Sample) -> Result<u32, Refused> {
         debug_assert!(labels.windows(2).all(|pair| pair[0].0 < pair[1].0), "labels are sorted: {labels:?}");
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         if sample.at > self.now.saturating_add(millis(AHEAD)) {
@@ -299,7 +321,8 @@ impl Appender<'_> {
             return Err(Refused::TooOld);
         }
         let id = self.inner.find_or_create(labels, self.limits)?;
-        self.inner.push(id, sample)
+        self.inner.push(id, sample)?;
+        Ok(id)
     }
 
     /// Keeps an exemplar of a series.

@@ -180,3 +180,35 @@ fn exemplars_are_found_by_series_and_kept_once() {
     assert_eq!(found[0].exemplars, [exemplar(NOW), exemplar(NOW + 1)]);
     assert!(store.exemplars(&[equal("le", "2")], NOW, NOW + 5).is_empty());
 }
+
+/// Ten thousand series at ten seconds for six hours are to fit into 300 MB. What a series costs does not depend on how many
+/// there are, so a hundred of the usual kinds stand for them.
+#[test]
+fn ten_thousand_series_of_six_hours_fit() {
+    const SCRAPES: i64 = 6 * 360;
+    let store = Store::new(Limits { retention: Duration::from_secs(7 * 3600), max_bytes: 1 << 30, max_series: 1000 });
+    let mut appender = store.appender(NOW + SCRAPES * 10_000);
+    for id in 0..100i64 {
+        let name = id.to_string();
+        let labels =
+            [("__name__", "m"), ("id", &*name), ("instance", "127.0.0.1:8000"), ("job", "engine"), ("namespace", "n")];
+        let mut count = 0;
+        for scrape in 0..SCRAPES {
+            let random = (scrape * 7919 + id * 104_729) % 997;
+            count += random % (id % 10 + 1);
+            let value = match id % 4 {
+                // A counter, a bucket that rarely moves, a gauge of whole numbers, and a measured time.
+                0 => count as f64,
+                1 => (scrape / 30) as f64,
+                2 => (random % 50) as f64,
+                _ => random as f64 / 997.0,
+            };
+            let at = NOW + scrape * 10_000 + random % 4;
+            appender.append(&labels, sample(at, value)).unwrap();
+        }
+    }
+    drop(appender);
+    let stats = store.stats();
+    assert_eq!(stats.samples, 100 * u64::try_from(SCRAPES).unwrap());
+    assert!(stats.bytes * 100 < 300_000_000, "{} MB", stats.bytes * 100 / 1_000_000);
+}

@@ -1,0 +1,156 @@
+//! The scraper: asks targets for their metrics, at regular times, and keeps what they say.
+//!
+//! Each target has a loop of its own, so one that hangs or sends garbage delays nobody else; its answer is bounded in time
+//! and size, and what became of it is in `up` and in `/api/v1/targets`. A series that is not there any more is marked as
+//! ended, so that nobody draws its last value on.
+
+mod discovery;
+mod fetch;
+mod page;
+mod target;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use proxy::{Client, ClientConfig, Drain};
+use telemetry::clock;
+use telemetry::observatory::Observatory;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+pub use discovery::Discovery;
+pub use target::{Health, ScrapeTarget, TargetError};
+
+use super::store::Store;
+use crate::state::unix_millis;
+use fetch::Fetch;
+use page::Pages;
+
+/// How long and how often.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Between two scrapes of a target.
+    pub interval: Duration,
+    /// How long a target may take.
+    pub timeout: Duration,
+}
+
+/// The targets, and how they are.
+pub struct Targets {
+    /// What is to be scraped, by who says so.
+    wanted: watch::Sender<BTreeMap<String, Vec<ScrapeTarget>>>,
+    health: RwLock<BTreeMap<ScrapeTarget, Health>>,
+    timing: Timing,
+    telemetry: Observatory,
+}
+
+impl Targets {
+    /// No targets yet.
+    #[must_use]
+    pub fn new(timing: Timing, telemetry: Observatory) -> Self {
+        Self { wanted: watch::Sender::default(), health: RwLock::default(), timing, telemetry }
+    }
+
+    /// Sets the targets that `source` knows of, in place of those it named before.
+    pub fn set(&self, source: &str, targets: Vec<ScrapeTarget>) {
+        self.wanted.send_modify(|wanted| drop(wanted.insert(source.to_owned(), targets)));
+    }
+
+    /// Every target and what became of its last scrape.
+    #[must_use]
+    pub fn health(&self) -> Vec<(ScrapeTarget, Health)> {
+        self.health.read().iter().map(|(target, health)| (target.clone(), health.clone())).collect()
+    }
+
+    /// How long and how often.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// Scrapes until the drain begins.
+    pub(crate) async fn run(self: Arc<Self>, store: Arc<Store>, drain: Drain) {
+        let client = Client::new(ClientConfig {
+            connect_timeout: self.timing.timeout,
+            idle_timeout: self.timing.interval + self.timing.timeout,
+            ..ClientConfig::default()
+        });
+        let mut wanted = self.wanted.subscribe();
+        let mut loops: BTreeMap<ScrapeTarget, CancellationToken> = BTreeMap::new();
+        let mut tasks = JoinSet::new();
+        loop {
+            let now: BTreeSet<ScrapeTarget> = wanted.borrow_and_update().values().flatten().cloned().collect();
+            loops.retain(|target, stop| {
+                let stays = now.contains(target);
+                if !stays {
+                    stop.cancel();
+                }
+                stays
+            });
+            for target in now {
+                loops.entry(target).or_insert_with_key(|target| {
+                    let stop = CancellationToken::new();
+                    let fetch = Fetch::new(target, client.clone());
+                    let pages = Pages::new(target.clone(), Arc::clone(&store));
+                    tasks.spawn(Arc::clone(&self).keep_scraping(fetch, pages, stop.clone()));
+                    stop
+                });
+            }
+            tokio::select! {
+                () = drain.begun() => break,
+                changed = wanted.changed() => if changed.is_err() { break },
+                Some(_) = tasks.join_next() => {}
+            }
+        }
+        loops.values().for_each(CancellationToken::cancel);
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Scrapes one target until it is told to stop.
+    async fn keep_scraping(self: Arc<Self>, fetch: Fetch, mut pages: Pages, stop: CancellationToken) {
+        let target = pages.target().clone();
+        self.health.write().insert(target.clone(), Health::default());
+        let Timing { interval, timeout } = self.timing;
+        let mut tick = tokio::time::interval(interval);
+        // Late is late: no two scrapes in a row to make up for it.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                _ = tick.tick() => {}
+            }
+            let (began, at) = (clock::now(), unix_millis());
+            let page = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                page = tokio::time::timeout(timeout, fetch.page()) => page,
+            };
+            let page = page.unwrap_or_else(|_| Err(format!("no complete answer within {timeout:?}")));
+            let took = clock::now() - began;
+            // A page may be large; whoever else is served here does not wait for it.
+            let taken = tokio::task::spawn_blocking(move || (pages.take(page, at, took), pages)).await;
+            let error = match taken {
+                Ok((error, back)) => {
+                    pages = back;
+                    error
+                }
+                Err(error) => return tracing::error!(url = target.url(), %error, "a target is not scraped any more"),
+            };
+            self.telemetry.scraped(error.is_none());
+            if let Some(error) = &error {
+                tracing::debug!(url = target.url(), %error, "scrape failed");
+            }
+            self.health.write().insert(target.clone(), Health { last: Some((at, took)), error });
+        }
+        pages.end(unix_millis());
+        self.health.write().remove(&target);
+    }
+}
+
+#[cfg(test)]
+mod tests;
