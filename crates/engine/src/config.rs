@@ -50,6 +50,10 @@ pub enum Connector {
     Lmcache,
     /// SGLang's bootstrap rooms.
     Sglang,
+    /// Mooncake: transfers that both legs name, found through the prefill instance's bootstrap service.
+    Mooncake,
+    /// blade-kvt: the decode instance knows nothing but the address of the prefill instance's connector.
+    Kvt,
 }
 
 /// A validated configuration.

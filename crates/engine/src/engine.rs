@@ -81,7 +81,7 @@ impl Engine {
         let started = telemetry::clock::now();
         let outcome = client::fetch(&source, duration, self.config.room_timeout, &timer).await;
         match &outcome {
-            Ok(()) if matches!(source, Source::Lease(_)) => {
+            Ok(()) if matches!(source, Source::Lease(_) | Source::Computed { .. }) => {
                 let bytes = self.config.core.latency.transfer.bytes(blocks);
                 self.recorder.pulled(telemetry::clock::now() - started, bytes);
             }

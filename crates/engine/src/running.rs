@@ -125,6 +125,7 @@ fn build(
         rooms: Rooms::default(),
         shelf: Shelf::new(config.shared_store_blocks),
         room_timeout: config.room_timeout,
+        block_size: config.core.block_size,
         recorder: recorder.clone(),
     });
     let started = telemetry::clock::now();

@@ -58,6 +58,28 @@ pub(crate) enum KvParams {
     Hold,
     /// Take it from somebody else (`do_remote_prefill`). The names may be missing.
     Pull(Option<Lease>),
+    /// Keep it for whoever names this transfer (Mooncake).
+    Keep(String),
+    /// Take what is kept under a transfer's name (Mooncake).
+    Meet(Meeting),
+    /// Take it from the connector at this `host:port` (kvt), which has computed it if `staged` and else is asked to.
+    Ask {
+        /// Where the connector listens.
+        address: String,
+        /// The prompt was computed before.
+        staged: bool,
+    },
+}
+
+/// Where a decode leg finds what a Mooncake prefill keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Meeting {
+    /// `host:port` of the prefill instance's bootstrap service.
+    pub(crate) address: String,
+    /// Name of the transfer.
+    pub(crate) transfer: String,
+    /// The engine that holds it.
+    pub(crate) engine_id: String,
 }
 
 /// SGLang's meeting point.

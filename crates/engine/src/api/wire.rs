@@ -1,6 +1,6 @@
 //! Requests as they are written, in any of the APIs.
 
-use super::request::KvParams;
+use super::request::{KvParams, Meeting};
 use super::{Refusal, Tools};
 use crate::core::hash::TokenId;
 use crate::kv::Lease;
@@ -137,15 +137,36 @@ pub(super) struct WireKv {
     remote_request_id: Option<String>,
     remote_host: Option<String>,
     remote_port: Option<u16>,
+    transfer_id: Option<String>,
+    remote_bootstrap_addr: Option<String>,
 }
 
 impl WireKv {
     pub(super) fn understand(self) -> KvParams {
+        if let Some(transfer) = self.transfer_id.clone() {
+            return self.transfer(transfer);
+        }
+        if let (None, Some(host), Some(port)) = (&self.remote_engine_id, &self.remote_host, self.remote_port) {
+            return KvParams::Ask { address: format!("{host}:{port}"), staged: self.do_remote_prefill == Some(true) };
+        }
         if self.do_remote_prefill == Some(true) {
             return KvParams::Pull(self.lease());
         }
         match self.do_remote_decode {
             Some(true) => KvParams::Hold,
+            _ => KvParams::None,
+        }
+    }
+
+    fn transfer(self, transfer: String) -> KvParams {
+        if self.do_remote_decode == Some(true) {
+            return KvParams::Keep(transfer);
+        }
+        let address = self.remote_bootstrap_addr.as_deref().and_then(|url| url.strip_prefix("http://"));
+        match (address, self.remote_engine_id.as_deref().filter(|id| !id.contains(char::is_whitespace))) {
+            (Some(address), Some(engine_id)) => {
+                KvParams::Meet(Meeting { address: address.to_owned(), transfer, engine_id: engine_id.to_owned() })
+            }
             _ => KvParams::None,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use crate::api::{Ending, Frame, Usage};
+use crate::config::Connector;
 use crate::core::hash::BlockChain;
 use crate::core::{FinishReason, RequestId, Summary};
 use crate::engine::Engine;
@@ -141,7 +142,12 @@ impl Answer {
         let choice = self.choices.first()?;
         let summary = choice.ticket.summary()?;
         let blocks = self.engine.instance.held(choice.id())?;
-        let name = format!("{}-{:08x}", self.lease_name(), choice.text_seed as u32 ^ choice.id() as u32);
+        let connectors = &self.engine.config.connectors;
+        let name = match connectors.contains(&Connector::Kvt) && !connectors.contains(&Connector::Nixl) {
+            // A decode instance of kvt's is told no name; it knows the request's own.
+            true => self.id.replace(char::is_whitespace, "_"),
+            false => format!("{}-{:08x}", self.lease_name(), choice.text_seed as u32 ^ choice.id() as u32),
+        };
         self.engine.keeper.leases.lock().grant(&name, choice.id());
         let address = self.engine.side_channel;
         Some(
@@ -169,6 +175,11 @@ impl Answer {
     fn lease_name(&self) -> String {
         let id = self.id.replace(char::is_whitespace, "_");
         if id.starts_with("cmpl-") { format!("{id}-0") } else { id }
+    }
+
+    /// The requests of the core that may hold KV for another instance.
+    pub(super) fn holds(&self) -> Vec<RequestId> {
+        self.choices.iter().map(Choice::id).collect()
     }
 
     /// Frees what was kept for another instance.

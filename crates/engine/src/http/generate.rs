@@ -10,8 +10,8 @@ use crate::core::{External, Spec};
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::instance::Ticket;
-use crate::kv::Source;
 use crate::kv::rooms::{Seat, Side};
+use crate::kv::{ANY_ENGINE, Lease, Source};
 use crate::observe::Meta;
 use crate::text;
 use bytes::Bytes;
@@ -38,6 +38,8 @@ struct Route {
     hold: bool,
     /// This instance is the prefill side of a room.
     room: Option<Seat>,
+    /// It answers when it has computed, and keeps the KV for the other side (Mooncake).
+    keeps: bool,
 }
 
 /// `POST` to an API that generates.
@@ -54,10 +56,12 @@ pub(super) async fn generate(
     let meta = meta(&engine, &parsed, &head.headers);
     let mut prompt = BlockChain::new(engine.config.core.block_size, parsed.salt);
     prompt.extend(parsed.prompt.iter().copied());
-    let mut route = route(&engine, &parsed, &prompt).await?;
+    let mut route = route(&engine, &parsed, &prompt, &meta.id).await?;
     let room = route.room.take();
-    if let Some(seat) = room {
-        return in_room(engine, parsed, prompt, meta, fault, seat).await;
+    match room {
+        Some(seat) if route.keeps => return kept(engine, parsed, prompt, meta, fault, seat).await,
+        Some(seat) => return in_room(engine, parsed, prompt, meta, fault, seat).await,
+        None => {}
     }
     let stream = parsed.stream;
     let answer = submit(&engine, &parsed, prompt, route, meta, fault);
@@ -93,6 +97,33 @@ async fn in_room(
     let _ = tokio::time::timeout(patience, seat.done()).await;
     answer.release_holds();
     if stream { Ok(answer.into_stream()) } else { answer.into_document().await }
+}
+
+/// Prefill for a transfer: computes and answers at once, and keeps the KV until decode has it, as Mooncake does.
+async fn kept(
+    engine: Arc<Engine>,
+    parsed: Parsed,
+    prompt: BlockChain,
+    meta: Meta,
+    fault: Fault,
+    mut seat: Seat,
+) -> Result<Response<Body>, Refusal> {
+    let patience = engine.config.room_timeout;
+    let parsed = Parsed { max_tokens: 1, min_tokens: 0, n: 1, ..parsed };
+    let route = Route { hold: true, ..Route::default() };
+    let mut answer = submit(&engine, &parsed, prompt, route, meta, fault);
+    answer.finish_all().await;
+    seat.set_ready();
+    let held = answer.holds();
+    let keeper = Arc::clone(&engine);
+    engine.background.spawn(async move {
+        // Whether decode took it or let the time pass: the memory is needed.
+        let _ = tokio::time::timeout(patience, seat.done()).await;
+        for id in held {
+            keeper.instance.release(id);
+        }
+    });
+    answer.into_document().await
 }
 
 /// Puts every choice of a request into the instance.
@@ -148,7 +179,7 @@ fn natural_end(engine: &Engine, parsed: &Parsed, text_seed: u64) -> Option<u32> 
     Some((length.ceil() as u32).max(parsed.min_tokens).max(1))
 }
 
-async fn route(engine: &Arc<Engine>, parsed: &Parsed, prompt: &BlockChain) -> Result<Route, Refusal> {
+async fn route(engine: &Arc<Engine>, parsed: &Parsed, prompt: &BlockChain, id: &str) -> Result<Route, Refusal> {
     let speaks = |connector| engine.config.connectors.contains(&connector);
     if let Some(bootstrap) = parsed.bootstrap.as_ref().filter(|_| speaks(Connector::Sglang)) {
         if takes_prefill(engine, &bootstrap.address) {
@@ -158,7 +189,8 @@ async fn route(engine: &Arc<Engine>, parsed: &Parsed, prompt: &BlockChain) -> Re
             );
             return Ok(Route { room, ..Route::default() });
         }
-        let source = Source::Room { address: bootstrap.address.clone(), room: bootstrap.room };
+        let source =
+            Source::Room { address: bootstrap.address.clone(), room: bootstrap.room, engine_id: String::new() };
         return Ok(Route { external: External::Peer(prompt.len()), source: Some(source), ..Route::default() });
     }
     match &parsed.kv {
@@ -167,9 +199,34 @@ async fn route(engine: &Arc<Engine>, parsed: &Parsed, prompt: &BlockChain) -> Re
             let source = Some(Source::Lease(lease.clone()));
             Ok(Route { external: External::Peer(prompt.len()), source, ..Route::default() })
         }
+        KvParams::Hold if speaks(Connector::Kvt) => Ok(Route { hold: true, ..Route::default() }),
+        KvParams::Ask { address, staged } if speaks(Connector::Kvt) => {
+            let request_id = id.replace(char::is_whitespace, "_");
+            let lease = Lease { address: address.clone(), engine_id: ANY_ENGINE.to_owned(), request_id };
+            let source = match staged {
+                true => Source::Lease(lease),
+                false => Source::Computed { lease, prompt: (parsed.salt, parsed.prompt.as_slice().into()) },
+            };
+            Ok(Route { external: External::Peer(prompt.len()), source: Some(source), ..Route::default() })
+        }
+        KvParams::Keep(transfer) if speaks(Connector::Mooncake) => {
+            let seat = engine.keeper.rooms.enter(room_of(transfer), Side::Prefill);
+            let seat = seat.ok_or_else(|| Refusal::bad_request("duplicate transfer_id"))?;
+            Ok(Route { room: Some(seat), keeps: true, ..Route::default() })
+        }
+        KvParams::Meet(meeting) if speaks(Connector::Mooncake) => {
+            let (address, engine_id) = (meeting.address.clone(), meeting.engine_id.clone());
+            let source = Source::Room { address, room: room_of(&meeting.transfer), engine_id };
+            Ok(Route { external: External::Peer(prompt.len()), source: Some(source), ..Route::default() })
+        }
         // As vLLM does with parameters that it cannot use: it says so in its log and computes the prompt itself.
         _ => Ok(look_up(engine, prompt).await),
     }
+}
+
+/// The room in which the two sides of a transfer meet.
+fn room_of(transfer: &str) -> u64 {
+    hash::bytes(2, transfer.as_bytes())
 }
 
 fn takes_prefill(engine: &Engine, address: &str) -> bool {

@@ -3,7 +3,9 @@
 use super::link::Link;
 use super::{FetchError, Lease, Source};
 use crate::instance::Timer;
+use std::fmt::Write as _;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use telemetry::clock;
 
@@ -24,8 +26,12 @@ pub(crate) async fn fetch(
             Ok(())
         }
         Source::Lease(lease) => pull(lease, duration, timer).await,
-        Source::Room { address, room } => {
-            let joined = tokio::time::timeout(patience, join(address, *room));
+        Source::Computed { lease, prompt } => {
+            compute(lease, prompt).await?;
+            pull(lease, duration, timer).await
+        }
+        Source::Room { address, room, engine_id } => {
+            let joined = tokio::time::timeout(patience, join(address, *room, engine_id));
             let mut link = joined.await.map_err(|_| FetchError::TimedOut(*room))??;
             timer.until(clock::now() + duration).await;
             link.write("done").await.map_err(at(address))
@@ -54,9 +60,21 @@ async fn converse(lease: &Lease, command: &str) -> Result<Link, FetchError> {
     Ok(link)
 }
 
-async fn join(address: &str, room: u64) -> Result<Link, FetchError> {
+/// Has a prefill instance compute a prompt.
+async fn compute(lease: &Lease, (salt, tokens): &(u64, Arc<[u32]>)) -> Result<(), FetchError> {
+    let address = &lease.address;
     let mut link = Link::connect(address).await.map_err(at(address))?;
-    granted(link.ask(&format!("join {room}")).await.map_err(at(address))?)?;
+    let mut command = format!("compute {} {salt}", lease.request_id);
+    for token in tokens.iter() {
+        // Writing to a string does not fail.
+        let _ = write!(command, " {token}");
+    }
+    granted(link.ask(&command).await.map_err(at(address))?)
+}
+
+async fn join(address: &str, room: u64, engine_id: &str) -> Result<Link, FetchError> {
+    let mut link = Link::connect(address).await.map_err(at(address))?;
+    granted(link.ask(format!("join {room} {engine_id}").trim_end()).await.map_err(at(address))?)?;
     Ok(link)
 }
 

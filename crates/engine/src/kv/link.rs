@@ -6,7 +6,9 @@
 //! |---|---|---|
 //! | `pull <engine> <request>` | `ok` | client transfers, then writes `done` |
 //! | `free <engine> <request>` | `ok` | |
-//! | `join <room>` | `ok` once prefill is complete | client transfers, then writes `done` |
+//! | `join <room> [<engine>]` | `ok` once prefill is complete | client transfers, then writes `done` |
+//! | `compute <request> <salt> <token> …` | `ok` once it is computed and held | |
+//! | `GET /query HTTP/1.1` | Mooncake's bootstrap answer, as HTTP | the conversation ends |
 //! | `put <hash> …` | `ok` | |
 //! | `get <hash> …` | `hit <count>` | |
 //!

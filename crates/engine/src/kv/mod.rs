@@ -6,6 +6,7 @@
 //! - **pull** (vLLM's NIXL connector): the decode instance names the prefill instance's engine and request, waits for
 //!   the transfer and says `done`, which frees the blocks there ([`leases`]).
 //! - **join** (SGLang): prefill and decode meet in a room at the prefill instance's bootstrap server ([`rooms`]).
+//! - **compute** (blade-kvt): the decode instance has the prefill instance compute a prompt, and pulls it then.
 //! - **put / get** (LMCache, shared storage): block hashes in a store that one instance serves ([`store`]).
 
 pub(crate) mod client;
@@ -14,6 +15,11 @@ pub(crate) mod link;
 pub(crate) mod rooms;
 pub(crate) mod server;
 pub(crate) mod store;
+
+use std::sync::Arc;
+
+/// In place of an engine's name: whoever is asked.
+pub(crate) const ANY_ENGINE: &str = "*";
 
 /// Where a request's KV comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +32,15 @@ pub(crate) enum Source {
         address: String,
         /// The room agreed on.
         room: u64,
+        /// The engine that is expected there; empty is whoever serves the room.
+        engine_id: String,
+    },
+    /// A prefill instance that computes it when it is asked, and then holds it.
+    Computed {
+        /// Where it is held then.
+        lease: Lease,
+        /// What is to be computed: a salt, and the prompt's tokens.
+        prompt: (u64, Arc<[u32]>),
     },
     /// The shared store; looked up already.
     Store,

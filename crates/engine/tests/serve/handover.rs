@@ -319,3 +319,80 @@ async fn a_decode_that_dies_frees_the_room() {
     tokio::join!(prefilling, dying);
     p.stop().await;
 }
+
+fn transfer(engine: &Engine, side: &str, engine_id: &Value) -> Value {
+    let address = format!("http://{}", engine.running.bootstrap_addr);
+    match side {
+        "prefill" => json!({"prompt": PROMPT, "max_tokens": 1, "kv_transfer_params":
+            {"do_remote_decode": true, "do_remote_prefill": false, "transfer_id": "xfer-1"}}),
+        _ => json!({"prompt": PROMPT, "max_tokens": 4, "kv_transfer_params":
+            {"do_remote_decode": false, "do_remote_prefill": true, "transfer_id": "xfer-1",
+             "remote_bootstrap_addr": address, "remote_engine_id": engine_id}}),
+    }
+}
+
+#[tokio::test]
+async fn mooncake_legs_meet_by_the_transfers_name_whoever_comes_first() {
+    for prefill_first in [true, false] {
+        let p = Engine::start("--role prefill --kv-connector mooncake").await;
+        let d = Engine::start("--role decode --kv-connector mooncake").await;
+        let client = proxy::Client::new(proxy::ClientConfig::default());
+        let query = http::Request::get("/query").body(proxy::Body::Empty).unwrap();
+        let answer = client.send(&proxy::Target::from_addr(p.running.bootstrap_addr), query).await.unwrap();
+        let engines = proxy::body::collect(answer.into_body(), 1000).await.unwrap();
+        let engines: Value = serde_json::from_slice(&engines).unwrap();
+        let id = &engines["0"]["engine_id"];
+        let (prefill, decode) = (transfer(&p, "prefill", id), transfer(&p, "decode", id));
+        let (prefill, decode) = (p.complete(&prefill), d.complete(&decode));
+        let (prefilled, decoded) = if prefill_first {
+            // The prefill answers before anybody has fetched.
+            let prefilled = prefill.await;
+            (prefilled, decode.await)
+        } else {
+            let late = async {
+                p.waits_for("room", |state| state["rooms"] == 1).await;
+                prefill.await
+            };
+            tokio::join!(late, decode)
+        };
+        assert_eq!(prefilled["usage"]["completion_tokens"], 1);
+        assert_eq!(decoded["usage"]["completion_tokens"], 4);
+        assert_ne!(d.metric("vllm:external_prefix_cache_hits_total").await, 0.0);
+        p.comes_to_rest().await;
+        p.stop().await;
+        d.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_mooncake_decode_that_names_another_engine_finds_nothing() {
+    let p = Engine::start("--role prefill --kv-connector mooncake").await;
+    let d = Engine::start("--role decode --kv-connector mooncake --room-timeout 2s").await;
+    let decode = transfer(&p, "decode", &json!("of-before-the-restart"));
+    assert_eq!(d.post("/v1/completions", &decode).await.0, StatusCode::INTERNAL_SERVER_ERROR);
+    d.stop().await;
+    p.stop().await;
+}
+
+#[tokio::test]
+async fn a_kvt_decode_finds_the_prefill_by_address_and_has_it_computed_where_it_was_not() {
+    let p = Engine::start("--role prefill --kv-connector kvt").await;
+    let d = Engine::start("--role decode --kv-connector kvt").await;
+    let address = p.running.side_channel_addr;
+    let mut decode = json!({"prompt": PROMPT, "max_tokens": 4, "kv_transfer_params":
+        {"remote_host": address.ip().to_string(), "remote_port": address.port()}});
+    let alone = d.complete(&json!({"prompt": PROMPT, "max_tokens": 4})).await;
+    for staged in [false, true] {
+        let id = [("x-request-id", if staged { "one" } else { "two" })];
+        if staged {
+            let prefill = json!({"prompt": PROMPT, "max_tokens": 1, "kv_transfer_params": {"do_remote_decode": true}});
+            assert_eq!(p.post_with("/v1/completions", &id, &prefill).await.0, StatusCode::OK);
+            decode["kv_transfer_params"]["do_remote_prefill"] = json!(true);
+        }
+        let (status, decoded) = d.post_with("/v1/completions", &id, &decode).await;
+        assert_eq!((status, &decoded["choices"]), (StatusCode::OK, &alone["choices"]), "{staged}");
+        p.comes_to_rest().await;
+    }
+    p.stop().await;
+    d.stop().await;
+}
