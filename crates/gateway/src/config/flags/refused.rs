@@ -17,9 +17,14 @@ const fn flag([name, env]: [&'static str; 2]) -> Flag {
     unset(Group::Hidden, [name, env, "VALUE", "Known to Llumnix's gateway; not honoured here"])
 }
 
+/// One that may stand alone.
+const fn switch([name, env]: [&'static str; 2]) -> Flag {
+    unset(Group::Hidden, [name, env, "BOOL", "Known to Llumnix's gateway; not honoured here"])
+}
+
 pub(super) const FLAGS: &[Flag] = &[
-    flag(["enable-log-input", "CANDOR_GATEWAY_ENABLE_LOG_INPUT"]),
-    flag(["enable-pprof", "CANDOR_GATEWAY_ENABLE_PPROF"]),
+    switch(["enable-log-input", "CANDOR_GATEWAY_ENABLE_LOG_INPUT"]),
+    switch(["enable-pprof", "CANDOR_GATEWAY_ENABLE_PPROF"]),
     flag(["tool-call-parser", "CANDOR_GATEWAY_TOOL_CALL_PARSER"]),
     flag(["reasoning-parser", "CANDOR_GATEWAY_REASONING_PARSER"]),
     flag(["batch-oss-path", "CANDOR_GATEWAY_BATCH_OSS_PATH"]),
