@@ -1,5 +1,7 @@
 //! Pipelines, run on one trace: spansets in, spansets out.
 
+use std::collections::HashMap;
+
 use super::ast::{Aggregate, Expr, Op, Relation, Scalar, ScalarFilter, SpansetExpr, SpansetOp, Stage};
 use super::eval::Context;
 use super::tree::Tree;
@@ -138,7 +140,7 @@ fn standing(
             });
         }
         Relation::Parent => {
-            others.iter().filter_map(|&place| tree.parent(place)).for_each(|parent| marked[parent] = true)
+            others.iter().filter_map(|&place| tree.parent(place)).for_each(|parent| marked[parent] = true);
         }
         Relation::Ancestor => {
             for &place in others {
@@ -159,12 +161,14 @@ fn filtered(spans: &[usize], keeps: impl Fn(usize) -> bool) -> Vec<usize> {
 /// One spanset per value of the expression.
 fn groups<'a>(by: &'a Expr, tree: &'a Tree<'a>, set: &Spanset) -> Vec<Spanset> {
     let mut groups: Vec<(Literal, Vec<usize>)> = Vec::new();
+    let mut known = HashMap::new();
     for &place in &set.spans {
         let value = context(tree, place).value(by).to_literal();
-        match groups.iter_mut().find(|(known, _)| *known == value) {
-            Some((_, spans)) => spans.push(place),
-            None => groups.push((value, vec![place])),
-        }
+        let group = *known.entry(value.clone()).or_insert_with(|| {
+            groups.push((value, Vec::new()));
+            groups.len() - 1
+        });
+        groups[group].1.push(place);
     }
     let made = groups.into_iter().map(|(value, spans)| {
         let mut attrs = set.attrs.clone();

@@ -50,6 +50,12 @@ struct Cell {
     buckets: Vec<(u32, u64)>,
 }
 
+/// How many series of so many samples there may be: an answer's memory is bounded, whatever is asked.
+fn most_series(samples: usize) -> usize {
+    const MAX_CELLS: usize = 2_000_000;
+    MAX_SERIES.min(MAX_CELLS / samples.max(1)).max(1)
+}
+
 /// How many exemplars there may be.
 struct Exemplars {
     left: usize,
@@ -131,7 +137,7 @@ impl<'q> Accumulator<'q> {
         let values: Vec<Literal> = values.iter().map(|value| value.to_literal()).collect();
         let group = match self.by_value.get(&values) {
             Some(&known) => known,
-            None if self.groups.len() >= MAX_SERIES => {
+            None if self.groups.len() >= most_series(self.window.samples) => {
                 self.full = true;
                 return None;
             }
@@ -150,7 +156,7 @@ impl<'q> Accumulator<'q> {
     /// The series, in the order of their labels.
     pub(super) fn finish(self) -> Answer {
         let message = if self.full {
-            Some(format!("more than {MAX_SERIES} series: the others are left out"))
+            Some(format!("more than {} series: the others are left out", most_series(self.window.samples)))
         } else if self.refused_float {
             let function = function_name(&self.metrics.function);
             Some(format!(

@@ -1,6 +1,7 @@
 //! `compare()`: what distinguishes some spans from the others, attribute by attribute.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Answer, MAX_SERIES, Series, Window, each_span};
 use crate::traceql::ast::{Expr, Query};
@@ -17,10 +18,13 @@ const MAX_VALUES: usize = 1000;
 /// The values of one attribute on one side, and how often each was seen per sample.
 #[derive(Default)]
 struct Values {
-    counts: Vec<(Literal, Vec<u64>)>,
-    total: Vec<u64>,
+    counts: HashMap<Literal, Counts>,
+    total: Counts,
     overflowed: bool,
 }
+
+/// How often, by sample.
+type Counts = BTreeMap<usize, u64>;
 
 /// Counts the values of all attributes, of the selected spans and of the others, and keeps the `top` most frequent of each.
 pub(super) fn run(
@@ -40,13 +44,13 @@ pub(super) fn run(
         let in_time = chosen.is_none_or(|(from, to)| (from..to).contains(&start));
         let side = &mut sides[usize::from(in_time && context.holds(selection))];
         each_value(&context.at, |key, value| {
-            side.entry(key).or_default().add(value, sample, window.samples);
+            side.entry(key).or_default().add(value, sample);
         });
     });
     let mut series = Vec::new();
     for (side, name) in sides.into_iter().zip(SIDES) {
         for (key, values) in side {
-            values.series(&mut series, name, &key, top);
+            values.series(&mut series, name, &key, top, window.samples);
         }
     }
     let message =
@@ -74,37 +78,33 @@ fn each_value(at: &At<'_>, mut found: impl FnMut(String, Literal)) {
 }
 
 impl Values {
-    fn add(&mut self, value: Literal, sample: usize, samples: usize) {
-        self.total.resize(samples, 0);
-        self.total[sample] += 1;
-        match self.counts.iter().position(|(known, _)| *known == value) {
-            Some(place) => self.counts[place].1[sample] += 1,
-            None if self.counts.len() >= MAX_VALUES => self.overflowed = true,
-            None => {
-                let mut counts = vec![0; samples];
-                counts[sample] = 1;
-                self.counts.push((value, counts));
-            }
+    fn add(&mut self, value: Literal, sample: usize) {
+        *self.total.entry(sample).or_default() += 1;
+        if self.counts.len() >= MAX_VALUES && !self.counts.contains_key(&value) {
+            self.overflowed = true;
+            return;
         }
+        *self.counts.entry(value).or_default().entry(sample).or_default() += 1;
     }
 
-    fn series(mut self, series: &mut Vec<Series>, side: &str, key: &str, top: usize) {
+    fn series(mut self, series: &mut Vec<Series>, side: &str, key: &str, top: usize, samples: usize) {
         let label = |name: &str, text: String| (name.to_owned(), Literal::Text(text));
-        self.counts.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.iter().sum::<u64>()));
-        self.overflowed |= self.counts.len() > top;
-        for (value, counts) in self.counts.into_iter().take(top) {
+        let mut counts: Vec<(Literal, Counts)> = self.counts.drain().collect();
+        counts.sort_by_cached_key(|(value, counts)| (Reverse(counts.values().sum::<u64>()), value.to_string()));
+        self.overflowed |= counts.len() > top;
+        for (value, counts) in counts.into_iter().take(top) {
             let labels = vec![label("__meta_type", side.to_owned()), (key.to_owned(), value)];
-            series.push(Series { labels, values: values(&counts), exemplars: Vec::new() });
+            series.push(Series { labels, values: values(&counts, samples), exemplars: Vec::new() });
         }
         let mut labels = vec![label("__meta_type", format!("{side}_total")), (key.to_owned(), Literal::Nil)];
-        series.push(Series { labels: labels.clone(), values: values(&self.total), exemplars: Vec::new() });
+        series.push(Series { labels: labels.clone(), values: values(&self.total, samples), exemplars: Vec::new() });
         if self.overflowed {
             labels[0] = label("__meta_error", "__too_many_values__".to_owned());
-            series.push(Series { labels, values: vec![None; self.total.len()], exemplars: Vec::new() });
+            series.push(Series { labels, values: vec![None; samples], exemplars: Vec::new() });
         }
     }
 }
 
-fn values(counts: &[u64]) -> Vec<Option<f64>> {
-    counts.iter().map(|&count| Some(count as f64)).collect()
+fn values(counts: &Counts, samples: usize) -> Vec<Option<f64>> {
+    (0..samples).map(|sample| Some(counts.get(&sample).copied().unwrap_or(0) as f64)).collect()
 }

@@ -86,3 +86,28 @@ fn pipelines_split_join_and_compare() {
     assert_eq!(found(&store, "{ !(name = \"a\") }").len(), 0, "Tempo's trap");
     assert_eq!(found(&store, "{ !(name = \"a\" || name = \"b\") }"), [[4]]);
 }
+
+#[test]
+fn compare_counts_the_values_of_those_selected_and_of_the_others() {
+    use crate::traceql::Literal;
+    use crate::traceql::metrics::{Window, run};
+
+    let store = tree(&[("a", 0), ("b", 1), ("b", 1), ("c", 1)]);
+    let query = parse("{} | compare({name = \"b\"}, 1)").unwrap();
+    let answer = run(&store.read(), &query, &Window::instant(0, 10_000), 0).unwrap();
+    let text = |value: &Literal| value.to_string().replace('`', "");
+    let named: Vec<(String, String, Option<f64>)> = answer
+        .series
+        .iter()
+        .filter(|series| series.labels[1].0 == "name")
+        .map(|series| (text(&series.labels[0].1), text(&series.labels[1].1), series.values[0]))
+        .collect();
+    let wanted = [
+        ("baseline", "a", Some(1.0)),
+        ("baseline_total", "nil", Some(2.0)),
+        ("__too_many_values__", "nil", None),
+        ("selection", "b", Some(2.0)),
+        ("selection_total", "nil", Some(2.0)),
+    ];
+    assert_eq!(named, wanted.map(|(side, value, count)| (side.to_owned(), value.to_owned(), count)));
+}
