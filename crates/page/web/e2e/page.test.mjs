@@ -47,16 +47,15 @@ async function open(path, theme = "light", size = "desktop") {
   return { context, page, faults, asked };
 }
 
-/** Looks at all of the page, as a reader who scrolls, until nothing is being asked any more. */
+/** Looks at each panel, as a reader who scrolls, until it has its answer. */
 async function readAll(page) {
   await page.evaluate(async () => {
-    for (let at = 0; at < document.body.scrollHeight; at += 500) {
-      scrollTo(0, at);
-      await new Promise((next) => setTimeout(next, 60));
+    for (const panel of document.querySelectorAll("[data-panel]")) {
+      panel.scrollIntoView({ block: "center" });
+      while (panel.dataset.state === "loading" || panel.ariaBusy !== "false") await new Promise((next) => setTimeout(next, 20));
     }
     scrollTo(0, 0);
   });
-  await page.waitForFunction(() => [...document.querySelectorAll("[data-panel]")].every((panel) => panel.dataset.state !== "loading" && panel.ariaBusy === "false"), undefined, { timeout: 60_000 });
   await page.waitForTimeout(200);
 }
 
