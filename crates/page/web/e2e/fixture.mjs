@@ -1,4 +1,4 @@
-// Something to look at: a demo under load, Debian's Prometheus that scrapes it, its spans, and an observatory in front.
+// Something to look at: an observatory, a demo under load that sends its spans there, and Debian's Prometheus that scrapes it.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -6,8 +6,6 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-
-import { serveTempo } from "./tempo.mjs";
 
 const CANDOR = process.env.CANDOR;
 
@@ -58,21 +56,19 @@ export async function fixture() {
   if (process.env.OBSERVATORY !== undefined) return { url: process.env.OBSERVATORY, stop: () => undefined };
   if (CANDOR === undefined) throw new Error("set CANDOR to the binary, or OBSERVATORY to the address of one that runs");
   const folder = mkdtempSync(join(tmpdir(), "candor-page-"));
-  const spans = join(folder, "spans");
-  const demo = start(CANDOR, ["demo", "--keep", "--streams=8", "--duration=20s", `--directory=${spans}`]);
+  const listen = `127.0.0.1:${await freePort()}`;
+  const port = await freePort();
+  const observatory = start(CANDOR, ["observatory", `--listen=${listen}`, "--otlp-grpc-listen=127.0.0.1:0", "--otlp-http-listen=127.0.0.1:0", `--prometheus-url=http://127.0.0.1:${port}`]);
+  await until("the observatory", observatory, () => answers(`http://${listen}/healthz`));
+  const demo = start(CANDOR, ["demo", "--keep", "--streams=8", "--duration=20s", `--directory=${join(folder, "spans")}`, `--otlp-endpoint=http://${listen}`]);
   await until("the demo's list of components", demo, () => demo.printed.includes("spans and the client"));
   writeFileSync(join(folder, "prometheus.yml"), scrapeConfig(demo.printed));
-  const port = await freePort();
   const prometheus = start("prometheus", [`--config.file=${folder}/prometheus.yml`, `--storage.tsdb.path=${folder}/samples`, `--web.listen-address=127.0.0.1:${port}`, "--enable-feature=exemplar-storage"]);
   prometheus.printed = "install Debian's package `prometheus`. ";
   await until("Prometheus", prometheus, () => answers(`http://127.0.0.1:${port}/-/ready`));
   await until("the end of the demo's load", demo, () => demo.printed.includes("everything stays up"));
-  const tempo = await serveTempo(spans);
-  const listen = `127.0.0.1:${await freePort()}`;
-  const observatory = start(CANDOR, ["observatory", `--listen=${listen}`, `--prometheus-url=http://127.0.0.1:${port}`, `--tempo-url=${tempo.url}`]);
-  await until("the observatory", observatory, () => answers(`http://${listen}/healthz`));
   const stop = () => {
-    for (const run of [observatory, prometheus, demo, tempo]) run.stop();
+    for (const run of [demo, prometheus, observatory]) run.stop();
     rmSync(folder, { recursive: true, force: true });
   };
   return { url: `http://${listen}`, stop };
