@@ -106,8 +106,9 @@ async fn read(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> 
     if let Some(mirror) = &state.mirror {
         mirror.copy(ask, &bytes);
     }
-    let prompt = state.tokens.count(ask.api, &body).await;
-    let prepared = prepare::prepare(ask.api, &body, prompt, state.exact_token_accounting)?;
+    let (prompt, ids) = state.tokens.count(ask.api, &body).await;
+    let mut prepared = prepare::prepare(ask.api, &body, prompt, state.exact_token_accounting)?;
+    prepared.prompt_ids = ids;
     if let Some(model) = &prepared.model {
         record.model(model);
     }

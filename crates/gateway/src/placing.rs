@@ -101,6 +101,7 @@ async fn stage(
         mode,
         stage,
         prompt_tokens: prepared.prompt.count,
+        prompt_ids: prepared.prompt_ids.as_deref().unwrap_or_default(),
         excluded: attempts.excluded.ids(),
     };
     state.schedulers.place(&need, attempts.slot.as_mut()).await

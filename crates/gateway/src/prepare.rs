@@ -4,6 +4,8 @@
 //! and a stream is asked to report its usage. What was asked for beyond the client's own wish is remembered
 //! ([`Prepared::hide`]), to be taken out of the answer again.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use openai::usage::HideUsage;
 use openai::{Api, Body, BodyError, Head};
@@ -24,6 +26,8 @@ pub(crate) struct Prepared {
     pub(crate) hide: HideUsage,
     /// How long its prompt is.
     pub(crate) prompt: PromptTokens,
+    /// What it is made of, where that is known and schedulers are to be told.
+    pub(crate) prompt_ids: Option<Arc<[u32]>>,
 }
 
 /// Proves that a body is a JSON object, and takes out the members that name hosts.
@@ -50,7 +54,7 @@ pub(crate) fn prepare(api: Api, body: &Body, prompt: PromptTokens, exact: bool) 
     }
     let model = head.model.as_deref().map(str::to_owned);
     let stream = head.stream && api != Api::Embeddings;
-    Ok(Prepared { body: edit.build(), model, stream, hide, prompt })
+    Ok(Prepared { body: edit.build(), model, stream, hide, prompt, prompt_ids: None })
 }
 
 /// The same body without members that name hosts. Few bodies have any, so a second parse is paid for by those only.

@@ -44,6 +44,8 @@ pub(crate) struct Tokens {
     cutter: Option<Cutter>,
     /// The longest context of the model; `None` where nobody said.
     max_model_len: Option<u64>,
+    /// Whether schedulers are told the ids.
+    forward: bool,
 }
 
 #[derive(Debug)]
@@ -56,15 +58,15 @@ struct Cutter {
 }
 
 impl Tokens {
-    /// Cuts with `model`, if there is one.
-    pub(crate) fn new(model: Option<Arc<Model>>, max_model_len: Option<u64>) -> Self {
+    /// Cuts with `model`, if there is one; `forward` says whether schedulers are told the ids.
+    pub(crate) fn new(model: Option<Arc<Model>>, max_model_len: Option<u64>, forward: bool) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
         let cutter = model.map(|model| Cutter {
             model,
             places: Arc::new(Semaphore::new(threads * WAITING)),
             threads: Arc::new(Semaphore::new(threads)),
         });
-        Self { cutter, max_model_len }
+        Self { cutter, max_model_len, forward }
     }
 
     /// The longest context, where it is known.
@@ -77,14 +79,17 @@ impl Tokens {
         self.cutter.is_some()
     }
 
-    /// How long the prompt of a request is.
-    pub(crate) async fn count(&self, api: Api, body: &Body) -> PromptTokens {
-        let estimate = PromptTokens::of(body);
+    /// How long the prompt of a request is, and its ids, where they are known and schedulers are to have them.
+    pub(crate) async fn count(&self, api: Api, body: &Body) -> (PromptTokens, Option<Arc<[u32]>>) {
+        let estimate = (PromptTokens::of(body), None);
         let Some(cutter) = self.cutter.as_ref().filter(|_| body.bytes().len() <= LONGEST) else {
             return estimate;
         };
         match cutter.cut(api, body).await {
-            Some(Ok(ids)) => PromptTokens { count: ids.len() as u64, source: CountedBy::Tokenizer },
+            Some(Ok(ids)) => {
+                let counted = PromptTokens { count: ids.len() as u64, source: CountedBy::Tokenizer };
+                (counted, self.forward.then(|| ids.into()))
+            }
             Some(Err(error)) => {
                 tracing::debug!(%error, "prompt not cut into tokens, only estimated");
                 estimate

@@ -11,6 +11,7 @@ use crate::tokens::{Model, Tokens, TokensConfig};
 pub(crate) struct TokenSettings {
     model: Option<Arc<Model>>,
     max_model_len: Option<u64>,
+    forward: bool,
 }
 
 impl TokenSettings {
@@ -25,11 +26,11 @@ impl TokenSettings {
             }
         }
         let max_model_len = Some(read.number("max-model-len", 0..=u64::MAX)).filter(|length| *length > 0);
-        Self { model: model.map(Arc::new), max_model_len }
+        Self { model: model.map(Arc::new), max_model_len, forward: read.boolean("forward-tokens") }
     }
 
     /// The counter that they describe.
     pub(crate) fn counter(&self) -> Tokens {
-        Tokens::new(self.model.clone(), self.max_model_len)
+        Tokens::new(self.model.clone(), self.max_model_len, self.forward)
     }
 }

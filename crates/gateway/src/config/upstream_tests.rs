@@ -10,6 +10,7 @@ const UPSTREAM: &[(&str, &str)] = &[
     ("wait-queue-threads", "5"),
     ("wait-queue-interval", "1s"),
     ("extra-args", ""),
+    ("forward-tokens", "true"),
     ("enable-log-input", ""),
     ("enable-pprof", ""),
     ("llm-backend-discovery", "redis"),

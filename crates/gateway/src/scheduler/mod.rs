@@ -66,6 +66,8 @@ pub(crate) struct Need<'a> {
     pub(crate) stage: Option<SchedulingStage>,
     /// Tokens of the prompt.
     pub(crate) prompt_tokens: u64,
+    /// Their ids; none where they are not known.
+    pub(crate) prompt_ids: &'a [u32],
     /// Ids of instances that failed it.
     pub(crate) excluded: Vec<String>,
 }
@@ -208,6 +210,7 @@ fn request(need: &Need<'_>, gateway_id: Option<Arc<String>>) -> SchedulingReques
         scheduling_mode: need.mode,
         scheduling_stage: need.stage,
         prompt_num_tokens: need.prompt_tokens,
+        prompt_token_ids: need.prompt_ids.to_vec(),
         excluded_instances: need.excluded.clone(),
         ..SchedulingRequest::default()
     }

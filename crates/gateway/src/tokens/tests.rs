@@ -64,7 +64,7 @@ fn load(tokenizer: &Value, template: Option<&str>) -> Model {
 }
 
 fn tokens(max_model_len: Option<u64>) -> Tokens {
-    Tokens::new(Some(Arc::new(load(&words(), Some(CHATML)))), max_model_len)
+    Tokens::new(Some(Arc::new(load(&words(), Some(CHATML)))), max_model_len, true)
 }
 
 fn body(value: &Value) -> Body {
@@ -85,7 +85,8 @@ async fn prompts_of_every_api_are_counted_exactly() {
         (Api::Embeddings, json!({"input": ["hi", "a hi"]}), &[3, 0, 3]),
     ] {
         assert_eq!(tokens.cut(api, &body(&value)).await.unwrap().unwrap(), ids, "{value}");
-        let counted = tokens.count(api, &body(&value)).await;
+        let (counted, forwarded) = tokens.count(api, &body(&value)).await;
+        assert_eq!(forwarded.as_deref(), Some(ids), "{value}");
         assert_eq!((counted.count, counted.source), (ids.len() as u64, CountedBy::Tokenizer));
     }
 }
@@ -93,14 +94,14 @@ async fn prompts_of_every_api_are_counted_exactly() {
 #[tokio::test]
 async fn what_cannot_be_cut_is_estimated_and_said_to_be() {
     let chat = body(&json!({"messages": [{"role": "user", "content": "hi"}]}));
-    let untemplated = Tokens::new(Some(Arc::new(load(&words(), None))), None);
+    let untemplated = Tokens::new(Some(Arc::new(load(&words(), None))), None, true);
     let refusing = Some("{{ raise_exception('no') }}");
-    let refusing = Tokens::new(Some(Arc::new(load(&words(), refusing))), None);
+    let refusing = Tokens::new(Some(Arc::new(load(&words(), refusing))), None, true);
     for tokens in [Tokens::default(), untemplated, refusing] {
-        assert_eq!(tokens.count(Api::ChatCompletions, &chat).await.source, CountedBy::Estimate);
+        assert_eq!(tokens.count(Api::ChatCompletions, &chat).await.0.source, CountedBy::Estimate);
     }
     let odd = body(&json!({"messages": 5}));
-    assert_eq!(tokens(None).count(Api::ChatCompletions, &odd).await.source, CountedBy::Estimate);
+    assert_eq!(tokens(None).count(Api::ChatCompletions, &odd).await.0.source, CountedBy::Estimate);
 }
 
 #[tokio::test]
@@ -110,15 +111,15 @@ async fn nobody_waits_behind_a_crowd() {
     let crowd = u32::try_from(cutter.places.available_permits()).unwrap();
     let held = Arc::clone(&cutter.places).try_acquire_many_owned(crowd).unwrap();
     let value = body(&json!({"prompt": "hi there"}));
-    assert_eq!(tokens.count(Api::Completions, &value).await.source, CountedBy::Estimate);
+    assert_eq!(tokens.count(Api::Completions, &value).await.0.source, CountedBy::Estimate);
     drop(held);
-    assert_eq!(tokens.count(Api::Completions, &value).await.source, CountedBy::Tokenizer);
+    assert_eq!(tokens.count(Api::Completions, &value).await.0.source, CountedBy::Tokenizer);
 }
 
 #[tokio::test]
 async fn a_prompt_that_leaves_no_room_is_known_only_where_it_was_counted() {
     let tokens = tokens(Some(3));
-    let exceeds = async |api, value: Value| tokens.exceeds(api, tokens.count(api, &body(&value)).await);
+    let exceeds = async |api, value: Value| tokens.exceeds(api, tokens.count(api, &body(&value)).await.0);
     assert_eq!(exceeds(Api::Completions, json!({"prompt": "hi hi"})).await, None);
     assert_eq!(exceeds(Api::Completions, json!({"prompt": "hi hi hi"})).await, Some(3));
     assert_eq!(exceeds(Api::Embeddings, json!({"input": "hi hi hi"})).await, None);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Engine, Gateway, count};
+use crate::support::{Engine, Gateway, count, put_tokenizer};
 
 const MESSAGES: &str = "/v1/messages";
 
@@ -169,12 +169,7 @@ async fn tokens_are_an_engines_to_make() {
 #[tokio::test]
 async fn with_a_tokenizer_tokens_are_made_here_and_a_prompt_that_is_too_long_goes_nowhere() {
     let dir = tempfile::tempdir().unwrap();
-    let tokenizer = json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
-        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
-        "model": {"type": "WordLevel", "vocab": {"<unk>": 0, "hi": 1}, "unk_token": "<unk>"},
-    });
-    std::fs::write(dir.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    put_tokenizer(dir.path());
     let template = dir.path().join("chat.jinja");
     std::fs::write(&template, "{{ messages[0].role }} {{ messages[0].content }}").unwrap();
     let mut engine = Engine::start().await;

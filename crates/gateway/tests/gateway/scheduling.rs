@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::support::{CHAT, Client, Engine, Gateway, LAST, STREAM, Scheduler, USAGE, instance, soon, token};
+use super::support::{
+    CHAT, Client, Engine, Gateway, LAST, STREAM, Scheduler, USAGE, instance, put_tokenizer, soon, token,
+};
 
 const PLAIN: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"hi"}]}"#;
 
@@ -64,6 +66,24 @@ async fn the_scheduler_is_asked_as_upstream_asks_it_and_says_where_to() {
     let spans = gateway.spans().await;
     let span = spans.iter().find(|span| span.name == "gateway.schedule").unwrap();
     assert_eq!(span.get("candor.gateway.placed_by"), Some(&"scheduler".into()));
+}
+
+#[tokio::test]
+async fn the_scheduler_is_told_the_tokens_that_were_cut_here_unless_it_is_not_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    put_tokenizer(dir.path());
+    for (forward, ids) in [("true", json!([1, 0, 1])), ("false", Value::Null)] {
+        let mut engine = Engine::start().await;
+        let mut scheduler = Scheduler::start().await;
+        let more = [("tokenizer-path", dir.path().to_str().unwrap()), ("forward-tokens", forward)];
+        let gateway = gateway(&[&engine], &[scheduler.addr], &more).await;
+        let mut client = gateway.client().await;
+        client.post("/v1/completions", r#"{"model":"tiny","prompt":"hi you hi"}"#).await;
+        let asked = scheduler.call_to("/schedule").await.place(&[instance("neutral", engine.addr)]).await;
+        assert_eq!((&asked["prompt_num_tokens"], &asked["prompt_token_ids"]), (&json!(3), &ids));
+        soon(engine.call()).await.answer(200, "{}").await;
+        assert_eq!(client.answer().await.status(), 200);
+    }
 }
 
 #[tokio::test]

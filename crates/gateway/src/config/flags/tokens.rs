@@ -40,4 +40,14 @@ pub(super) const FLAGS: &[Flag] = &[
             "Longest context of the model: a prompt that is known to leave no room for an answer is refused; 0 leaves it to the engine",
         ],
     ),
+    flag(
+        Group::Tokens,
+        [
+            "forward-tokens",
+            "CANDOR_GATEWAY_FORWARD_TOKENS",
+            "BOOL",
+            "true",
+            "Tell schedulers a prompt's token ids, where they are known, so that they can look for its prefix in caches",
+        ],
+    ),
 ];

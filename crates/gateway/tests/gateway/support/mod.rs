@@ -121,3 +121,13 @@ pub fn count(scrape: &Scrape, model: &str, status: u16) -> u64 {
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), what).await.expect("it did not happen")
 }
+
+/// Puts a tokenizer of words into a directory: `hi` is 1, every other word 0.
+pub fn put_tokenizer(directory: &std::path::Path) {
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": {"<unk>": 0, "hi": 1}, "unk_token": "<unk>"},
+    });
+    std::fs::write(directory.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+}
