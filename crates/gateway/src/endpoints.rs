@@ -174,7 +174,7 @@ impl Roster {
         same.or_else(|| {
             let told = Instance::told(known.clone());
             told.inspect_err(|error| {
-                tracing::warn!(instance = known.id, "discovery names an instance without an address: {error}")
+                tracing::warn!(instance = known.id, "discovery names an instance without an address: {error}");
             })
             .ok()
         })

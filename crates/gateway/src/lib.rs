@@ -20,7 +20,7 @@
 //! | the answer on its way | `relay` |
 //! | what went wrong | `errors`; in telemetry's terms: `outcome` |
 //!
-//! Deliberately absent: knowledge of a P/D protocol (the sidecar, or `pd`, has that), of a metric's name (`telemetry` has
+//! Deliberately absent: knowledge of a P/D protocol (`pd` and `coordinator` have that), of a metric's name (`telemetry` has
 //! that), and of the meaning of a prompt. A chat stays a chat: where a prompt is templated and cut into tokens to know how long
 //! it is (`tokens`), the engine still gets the client's own bytes.
 

@@ -112,11 +112,10 @@ pub(super) fn scheduler(read: &mut Reader<'_>) -> SchedulerConfig {
     match read.text("scheduling-policy") {
         Some("round-robin") => endpoints.clear(),
         None => {}
-        Some(policy) if SCHEDULED.contains(&policy) => {
-            if endpoints.is_empty() {
-                read.fault("scheduling-policy", format!("`{policy}` needs --scheduler-endpoints beside it"));
-            }
+        Some(policy) if SCHEDULED.contains(&policy) && endpoints.is_empty() => {
+            read.fault("scheduling-policy", format!("`{policy}` needs --scheduler-endpoints beside it"));
         }
+        Some(policy) if SCHEDULED.contains(&policy) => {}
         Some(policy) => {
             let known = SCHEDULED.join(", ");
             read.fault("scheduling-policy", format!("`{policy}` is not known; supported: round-robin, {known}"));
