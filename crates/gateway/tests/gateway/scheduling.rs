@@ -158,7 +158,7 @@ async fn without_full_mode_everything_is_given_back_however_the_request_ends() {
     drop(client);
     gateway.settled(1).await;
     call.place(std::slice::from_ref(&there)).await;
-    assert_eq!(released(&mut scheduler, 1).await, [id.clone()]);
+    assert_eq!(released(&mut scheduler, 1).await, std::slice::from_ref(&id));
 
     // The client leaves before the engine answers.
     let client = asking(&gateway, "", PLAIN).await;
@@ -166,7 +166,7 @@ async fn without_full_mode_everything_is_given_back_however_the_request_ends() {
     let call = soon(engine.call()).await;
     drop(client);
     soon(call.closed()).await;
-    assert_eq!(released(&mut scheduler, 1).await, [id.clone()]);
+    assert_eq!(released(&mut scheduler, 1).await, std::slice::from_ref(&id));
 
     // The client leaves within the stream.
     let mut client = asking(&gateway, "", STREAM).await;
@@ -178,7 +178,7 @@ async fn without_full_mode_everything_is_given_back_however_the_request_ends() {
     client.data().await;
     drop(client);
     soon(call.closed()).await;
-    assert_eq!(released(&mut scheduler, 1).await, [id.clone()]);
+    assert_eq!(released(&mut scheduler, 1).await, std::slice::from_ref(&id));
 
     // The engine refuses.
     let mut client = asking(&gateway, "", PLAIN).await;
