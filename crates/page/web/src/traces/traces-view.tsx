@@ -90,7 +90,7 @@ function Rows({ found, route }: { found: Found[]; route: Route }) {
             <tr class="link-row" data-trace={row.traceId} onClick={() => go(route, { view: "trace", id: row.traceId, query: undefined })}>
               <td class="left">{clock(row.start, { millis: true })}</td>
               <td class="left">{row.name}</td>
-              <td class="left dim">{row.service}: {row.root}</td>
+              <td class="left dim">{row.root === "" || row.root.startsWith("<") ? "not in this store" : `${row.service}: ${row.root}`}</td>
               <td>{text(row.durationMs, "ms")}</td>
               <td class="left wide"><span class="bar" style={{ width: `${(row.durationMs / longest) * 100}%` }} /></td>
               <td class="left"><a href={link(route, { view: "trace", id: row.traceId })} onClick={(event) => event.stopPropagation()}>…{row.traceId.slice(-8)}</a></td>
