@@ -35,7 +35,8 @@ pub struct Args {
     /// Where the observatory listens: metrics of everything, in a browser and for Grafana; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
     pub observatory_listen: SocketAddr,
-    /// OTLP/HTTP receiver (such as http://localhost:4318) to send the spans on to; they are left in files either way
+    /// OTLP/HTTP receiver (such as http://localhost:4318) to send the spans on to, instead of the observatory; they are left
+    /// in files either way
     #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// Directory for spans and records [default: a new temporary one]
@@ -59,7 +60,7 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
     let observed = fleet.observe(&observatory_flags(args)).await?;
     writeln!(std::io::stdout(), "\n  observatory: {}\n", observed.url())?;
     crate::listing::print(&fleet)?;
-    let mut watch = Watch::new(&fleet, args).await?;
+    let mut watch = Watch::new(&fleet, args, &observed.url()).await?;
     let tried = load(&fleet, args, &mut watch).await?;
     let spans = fleet.spans().await?;
     watch.forward().await;
@@ -75,9 +76,13 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// A run of seconds is to be seen in more than two points.
-fn observatory_flags(args: &Args) -> [String; 3] {
+///
+/// OTLP arrives on the page's port as well; the usual ports may be a collector's.
+fn observatory_flags(args: &Args) -> [String; 5] {
     let listen = format!("--listen={}", args.observatory_listen);
-    [listen, "--scrape-interval=1s".to_owned(), "--scrape-timeout=1s".to_owned()]
+    let free = ["--otlp-grpc-listen=127.0.0.1:0", "--otlp-http-listen=127.0.0.1:0"].map(str::to_owned);
+    let [grpc, http] = free;
+    [listen, "--scrape-interval=1s".to_owned(), "--scrape-timeout=1s".to_owned(), grpc, http]
 }
 
 /// Loads one group after the other, so that each has the machine to itself.
@@ -105,13 +110,14 @@ async fn load(fleet: &Fleet, args: &Args, watch: &mut Watch) -> anyhow::Result<V
 /// What is looked at while the load runs.
 struct Watch {
     live: Live,
-    forwarder: Option<Forwarder>,
+    forwarder: Forwarder,
 }
 
 impl Watch {
-    async fn new(fleet: &Fleet, args: &Args) -> anyhow::Result<Self> {
-        let to = |endpoint: &String| Forwarder::new(endpoint, fleet.traces().clone());
-        let forwarder = args.otlp_endpoint.as_ref().map(to).transpose()?;
+    /// Spans go on to the observatory, or to whoever was named instead.
+    async fn new(fleet: &Fleet, args: &Args, observatory: &str) -> anyhow::Result<Self> {
+        let endpoint = args.otlp_endpoint.as_deref().unwrap_or(observatory);
+        let forwarder = Forwarder::new(endpoint, fleet.traces().clone())?;
         Ok(Self { live: Live::new(fleet.groups()).await?, forwarder })
     }
 
@@ -124,9 +130,7 @@ impl Watch {
     }
 
     async fn forward(&mut self) {
-        if let Some(forwarder) = &mut self.forwarder
-            && let Err(error) = forwarder.round().await
-        {
+        if let Err(error) = self.forwarder.round().await {
             tracing::warn!(
                 error = format!("{error:#}"),
                 "spans not taken by the OTLP receiver; they are offered again"

@@ -103,7 +103,9 @@ async fn scrape(connector: Connector, into: &mut Exposed) {
     let config = GroupConfig { prefill: 1, decode: 1, ..GroupConfig::two_and_two(connector, LATENCY) };
     let fleet = Fleet::start(&[config], directory.path()).await.expect("a fleet");
     let group = &fleet.groups()[0];
-    let flags = ["--listen=127.0.0.1:0", "--scrape-interval=100ms", "--scrape-timeout=100ms"].map(str::to_owned);
+    let ports = ["--listen=127.0.0.1:0", "--otlp-grpc-listen=127.0.0.1:0", "--otlp-http-listen=127.0.0.1:0"];
+    let scrapes = ["--scrape-interval=100ms", "--scrape-timeout=100ms"];
+    let flags: Vec<String> = ports.iter().chain(&scrapes).map(ToString::to_string).collect();
     let observed = fleet.observe(&flags).await.expect("an observatory");
     let load = Load {
         target: Target::of(group.gateway()),
