@@ -1,6 +1,6 @@
 //! Ingest and queries over 10,000 series at ten seconds: an hour of them for the queries, six for the memory.
 
-#![expect(clippy::unwrap_used, missing_docs, reason = "a bench that meets what it does not expect has failed")]
+#![expect(clippy::unwrap_used, reason = "a bench that meets what it does not expect has failed")]
 
 use std::hint::black_box;
 use std::time::Duration;
