@@ -92,7 +92,8 @@ enum Stall {
     Client,
 }
 
-/// One request's client.
+/// One request's client. A request that came by no connection of this process's (the legs of one that the gateway serves,
+/// and watches over itself) has none: then nothing is observed.
 #[derive(Debug, Default)]
 pub(crate) struct ClientSide {
     peer: Option<Peer>,
@@ -110,7 +111,7 @@ impl ClientSide {
 
     /// The stream could not be passed on for this long.
     pub(crate) fn held(&mut self, time: Duration) {
-        if nanos(time) >= HELD_NANOS {
+        if self.peer.is_some() && nanos(time) >= HELD_NANOS {
             self.held += nanos(time);
             self.held_since_token += nanos(time);
         }
@@ -118,8 +119,15 @@ impl ClientSide {
 
     /// Tokens were handed on.
     pub(crate) fn tokens(&mut self, watch: &ClientWatch, now: Moment) {
+        let Some(peer) = &self.peer else { return };
         let held = std::mem::take(&mut self.held_since_token);
-        let Some(last) = self.last_token.replace(now) else { return self.first_token(watch) };
+        let Some(last) = self.last_token.replace(now) else {
+            // The write that carries it is still to come: it can be followed.
+            if watch.samples() {
+                peer.follow_next_write();
+            }
+            return;
+        };
         let gap = now.nanos_since(last);
         self.gaps = self.gaps.saturating_add(1);
         if gap >= watch.stall_nanos {
@@ -129,13 +137,6 @@ impl ClientSide {
                 () => Stall::Decode,
             };
             watch.stalls[stall as usize].inc();
-        }
-    }
-
-    /// The write that carries it is still to come: it can be followed.
-    fn first_token(&self, watch: &ClientWatch) {
-        if let Some(peer) = self.peer.as_ref().filter(|_| watch.samples()) {
-            peer.follow_next_write();
         }
     }
 

@@ -10,6 +10,12 @@ fn watch(terms: ClientTerms) -> (Registry, ClientWatch) {
     (registry, watch)
 }
 
+fn side() -> ClientSide {
+    let mut side = ClientSide::default();
+    side.came_by(Peer::default());
+    side
+}
+
 fn scrape(registry: &Registry) -> String {
     String::from_utf8(registry.encode(Format::Text).to_vec()).unwrap()
 }
@@ -17,7 +23,7 @@ fn scrape(registry: &Registry) -> String {
 #[test]
 fn a_gap_above_the_threshold_is_counted_with_whom_the_client_waited_for() {
     let (registry, watch) = watch(ClientTerms { stall_threshold: SECOND, ..ClientTerms::default() });
-    let (mut side, start) = (ClientSide::default(), now());
+    let (mut side, start) = (side(), now());
     let mut at = |seconds: u64, held: u64| {
         side.held(SECOND * u32::try_from(held).unwrap());
         side.tokens(&watch, start + Duration::from_secs(seconds));
@@ -36,7 +42,7 @@ fn a_gap_above_the_threshold_is_counted_with_whom_the_client_waited_for() {
 #[test]
 fn the_wait_for_the_first_token_is_no_stall() {
     let (registry, watch) = watch(ClientTerms { stall_threshold: SECOND, ..ClientTerms::default() });
-    ClientSide::default().tokens(&watch, now() + 100 * SECOND);
+    side().tokens(&watch, now() + 100 * SECOND);
     assert!(!scrape(&registry).contains("} 1\n"));
 }
 
@@ -73,7 +79,7 @@ fn only_a_departure_that_was_noted_has_a_propagation() {
 #[test]
 fn being_held_up_is_summed_and_a_write_is_not_being_held_up() {
     let (registry, watch) = watch(ClientTerms::default());
-    let mut side = ClientSide::default();
+    let mut side = side();
     side.held(Duration::from_micros(900));
     side.ended(&watch);
     assert!(scrape(&registry).contains("slow_client_stall_seconds_count 0\n"));
@@ -81,6 +87,18 @@ fn being_held_up_is_summed_and_a_write_is_not_being_held_up() {
     side.held(SECOND / 2);
     side.ended(&watch);
     assert!(scrape(&registry).contains("slow_client_stall_seconds_sum 0.75\n"));
+}
+
+#[test]
+fn a_request_without_a_client_of_ours_is_watched_by_whoever_has_the_client() {
+    let (registry, watch) = watch(ClientTerms { stall_threshold: SECOND, egress_check_ratio: 1.0 });
+    let (mut side, start) = (ClientSide::default(), now());
+    side.tokens(&watch, start);
+    side.held(SECOND);
+    side.tokens(&watch, start + 5 * SECOND);
+    side.ended(&watch);
+    let text = scrape(&registry);
+    assert!(!text.contains("} 1\n") && text.contains("slow_client_stall_seconds_count 0\n"), "{text}");
 }
 
 #[test]
