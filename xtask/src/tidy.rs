@@ -28,7 +28,21 @@ const EDGES: &[(&str, &[&str])] = &[
     ("bench", &[]),
     ("dashboards", &[]),
     ("page", &["dashboards"]),
-    ("fleet", &["audit", "engine", "gateway", "observatory", "openai", "proxy", "sidecar", "telemetry"]),
+    (
+        "fleet",
+        &[
+            "audit",
+            "cluster",
+            "engine",
+            "gateway",
+            "observatory",
+            "openai",
+            "proxy",
+            "scheduler",
+            "sidecar",
+            "telemetry",
+        ],
+    ),
     (
         "candor",
         &[

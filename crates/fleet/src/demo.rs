@@ -11,6 +11,7 @@ use audit::{Bounds, Verdict};
 use crate::fleet::Fleet;
 use crate::forward::Forwarder;
 use crate::live::Live;
+use crate::placing::Placing;
 use crate::topology::{Connector, GroupConfig, Latency};
 use crate::trial::{Trial, Tried};
 
@@ -26,6 +27,13 @@ pub struct Args {
     /// How long the load of each protocol lasts
     #[arg(long, value_name = "TIME", default_value = "8s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
+    /// Place requests by a scheduler in full mode, which knows the engines by what they say of themselves
+    #[arg(long)]
+    pub full_mode: bool,
+    /// Redis for what engines say of themselves, redis://[[user]:password@]host[:port], without a database: each protocol takes one
+    /// [default: this process's memory]
+    #[arg(long, value_name = "URL", requires = "full_mode")]
+    pub cms: Option<String>,
     /// Stay up after the verdict, until Ctrl-C
     #[arg(long)]
     pub keep: bool,
@@ -56,7 +64,7 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
     let configs: Vec<GroupConfig> =
         args.protocols.iter().map(|connector| GroupConfig::two_and_two(*connector, Latency::BUSY)).collect();
     let directory = args.directory.clone().unwrap_or_else(crate::temporary_directory);
-    let fleet = Fleet::start(&configs, &directory).await?;
+    let fleet = Fleet::start_placed(&configs, &directory, &placing(args)).await?;
     let observed = fleet.observe(&observatory_flags(args)).await?;
     writeln!(std::io::stdout(), "\n  observatory: {}\n", observed.url())?;
     crate::listing::print(&fleet)?;
@@ -83,6 +91,14 @@ fn observatory_flags(args: &Args) -> [String; 5] {
     let free = ["--otlp-grpc-listen=127.0.0.1:0", "--otlp-http-listen=127.0.0.1:0"].map(str::to_owned);
     let [grpc, http] = free;
     [listen, "--scrape-interval=1s".to_owned(), "--scrape-timeout=1s".to_owned(), grpc, http]
+}
+
+fn placing(args: &Args) -> Placing {
+    match (&args.cms, args.full_mode) {
+        (Some(url), _) => Placing::InRedis(url.clone()),
+        (None, true) => Placing::InMemory,
+        (None, false) => Placing::InTurn,
+    }
 }
 
 /// Loads one group after the other, so that each has the machine to itself.

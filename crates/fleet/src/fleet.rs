@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::group::Group;
 use crate::observed::Observed;
+use crate::placing::Placing;
 use crate::threads::{Place, Threads};
 use crate::topology::GroupConfig;
 use crate::traces::{self, Traces};
@@ -28,6 +29,14 @@ impl Fleet {
     /// # Errors
     /// When a component cannot start.
     pub async fn start(configs: &[GroupConfig], directory: &Path) -> anyhow::Result<Self> {
+        Self::start_placed(configs, directory, &Placing::InTurn).await
+    }
+
+    /// The same, with instances chosen as `placing` says.
+    ///
+    /// # Errors
+    /// When a component cannot start.
+    pub async fn start_placed(configs: &[GroupConfig], directory: &Path, placing: &Placing) -> anyhow::Result<Self> {
         std::fs::create_dir_all(directory)?;
         let threads = Threads::start()?;
         let traces = Traces::new(directory);
@@ -42,8 +51,9 @@ impl Fleet {
             }
         });
         let mut groups = Vec::new();
-        for config in configs {
-            groups.push(Group::start(*config, &traces, &threads).await?);
+        for (index, config) in configs.iter().enumerate() {
+            let store = placing.store(index)?;
+            groups.push(Group::start(*config, store.as_ref(), &traces, &threads).await?);
         }
         Ok(Self { groups, traces, directory: directory.to_owned(), echo, threads })
     }

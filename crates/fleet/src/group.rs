@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use audit::Endpoint;
+use cluster::Publication;
+use cluster::cms::Store;
 use telemetry::Telemetry;
 
 use crate::flags;
@@ -16,6 +19,10 @@ use crate::traces::Traces;
 const GATEWAY_SERVICE: &str = "candor-gateway";
 /// The `service.name` of sidecars, by which the seed's dashboards find them.
 const SIDECAR_SERVICE: &str = "llm-d-pd-proxy";
+/// The `service.name` of schedulers.
+const SCHEDULER_SERVICE: &str = "candor-scheduler";
+/// How often an engine's status may change in the CMS; upstream's llumlet has the same.
+const PUSH_INTERVAL: Duration = Duration::from_millis(40);
 /// The model that the engines serve.
 pub const MODEL: &str = "candor-sim";
 
@@ -33,25 +40,36 @@ pub struct Group {
     sidecars: Vec<Part<sidecar::Running>>,
     prefill: Vec<Part<engine::Running>>,
     decode: Vec<Part<engine::Running>>,
+    scheduler: Option<Part<scheduler::Running>>,
 }
 
 impl Group {
-    /// Starts engines, then a sidecar before each decode engine, then the gateway.
-    pub(crate) async fn start(config: GroupConfig, traces: &Traces, threads: &Threads) -> anyhow::Result<Self> {
-        let starting = Starting { config, traces, threads };
+    /// Starts engines, then a sidecar before each decode engine, then the gateway. Over a CMS, engines say in it how they are,
+    /// and a scheduler that reads it chooses among them.
+    pub(crate) async fn start(
+        config: GroupConfig,
+        cms: Option<&Store>,
+        traces: &Traces,
+        threads: &Threads,
+    ) -> anyhow::Result<Self> {
+        let starting = Starting { config, cms, traces, threads };
         let mut prefill: Vec<Part<engine::Running>> = Vec::new();
         for index in 0..config.prefill {
             let part = starting.engine(Role::Prefill, index, prefill.first()).await?;
+            starting.publish(Role::Prefill, index, &part.running, part.running.addr);
             prefill.push(part);
         }
         let (mut decode, mut sidecars) = (Vec::new(), Vec::new());
         for index in 0..config.decode {
             let part = starting.engine(Role::Decode, index, prefill.first()).await?;
-            sidecars.push(starting.sidecar(index, &part.running, prefill.first()).await?);
+            let sidecar = starting.sidecar(index, &part.running, prefill.first()).await?;
+            starting.publish(Role::Decode, index, &part.running, sidecar.running.addr);
+            sidecars.push(sidecar);
             decode.push(part);
         }
-        let gateway = starting.gateway(&prefill, &sidecars).await?;
-        Ok(Self { config, gateway, sidecars, prefill, decode })
+        let scheduler = starting.scheduler().await?;
+        let gateway = starting.gateway(&prefill, &sidecars, scheduler.as_ref()).await?;
+        Ok(Self { config, gateway, sidecars, prefill, decode, scheduler })
     }
 
     /// Where clients connect.
@@ -62,6 +80,11 @@ impl Group {
     /// Sidecars: where they serve, and where their metrics are.
     pub fn sidecars(&self) -> impl Iterator<Item = (SocketAddr, Option<SocketAddr>)> {
         self.sidecars.iter().map(|part| (part.running.addr, part.running.metrics_addr))
+    }
+
+    /// The scheduler, where there is one.
+    pub fn scheduler(&self) -> Option<SocketAddr> {
+        self.scheduler.as_ref().map(|part| part.running.addr)
     }
 
     /// Prefill engines.
@@ -83,7 +106,7 @@ impl Group {
     /// Stops everything, what clients reach first, and sends the spans that still wait. Says whether every stream had
     /// ended.
     pub(crate) async fn shutdown(self, threads: &Threads) -> anyhow::Result<bool> {
-        let Self { gateway, sidecars, prefill, decode, .. } = self;
+        let Self { gateway, sidecars, prefill, decode, scheduler, .. } = self;
         let mut complete = threads
             .run(Place::Components, async move {
                 let report = gateway.running.shutdown().await;
@@ -91,6 +114,14 @@ impl Group {
                 report.complete
             })
             .await?;
+        if let Some(part) = scheduler {
+            let stop = async move {
+                let report = part.running.shutdown().await;
+                part.telemetry.shutdown().await;
+                report.complete
+            };
+            complete &= threads.run(Place::Components, stop).await?;
+        }
         for part in sidecars {
             let stop = async move {
                 let report = part.running.shutdown().await;
@@ -129,6 +160,7 @@ impl Role {
 /// What every start needs.
 struct Starting<'a> {
     config: GroupConfig,
+    cms: Option<&'a Store>,
     traces: &'a Traces,
     threads: &'a Threads,
 }
@@ -158,7 +190,7 @@ impl Starting<'_> {
 
     fn engine_flags(&self, role: Role, index: u8, first: Option<&engine::Running>) -> Vec<String> {
         let GroupConfig { connector, latency, seed, .. } = self.config;
-        let micros = |time: std::time::Duration| format!("{}us", time.as_micros());
+        let micros = |time: Duration| format!("{}us", time.as_micros());
         // The sidecar knows one bootstrap port for all prefill hosts, as in a deployment where every pod has its own
         // address; so prefill engines get addresses of their own here too.
         let host = match role {
@@ -221,10 +253,53 @@ impl Starting<'_> {
         self.threads.run(Place::Components, start).await?.context("a sidecar did not start")
     }
 
+    /// Has an engine say in the CMS, if there is one, how it is, and that requests are to be sent to `front`.
+    fn publish(&self, role: Role, index: u8, engine: &engine::Running, front: SocketAddr) {
+        let Some(store) = self.cms else {
+            return;
+        };
+        let instance_id = self.instance(role.as_str(), index);
+        let publication = Publication {
+            cms: Some(store.clone()),
+            registry: None,
+            unit_id: instance_id.clone(),
+            node_id: "loopback".to_owned(),
+            instance_id,
+            dp_rank: 0,
+            dp_size: 1,
+            endpoint: Some((front.ip().to_string(), front.port())),
+            push_interval: PUSH_INTERVAL,
+            announce_interval: PUSH_INTERVAL,
+        };
+        self.threads.within(Place::Components, || engine.publish(publication));
+    }
+
+    /// The scheduler over the CMS, if there is one.
+    async fn scheduler(&self) -> anyhow::Result<Option<Part<scheduler::Running>>> {
+        let Some(store) = self.cms else {
+            return Ok(None);
+        };
+        let flags =
+            ["--host=127.0.0.1", "--port=0", "--failover-domain=instance", "--cms-pull-metadata-interval-ms=500"];
+        let args: scheduler::Args = flags::read("scheduler", &flags.map(str::to_owned))?;
+        let mut config = args.validate().map_err(|found| flags::faults("scheduler", &found))?;
+        if let scheduler::Source::Cms { store: of, .. } = &mut config.source {
+            *of = store.clone();
+        }
+        let (traces, instance) = (self.traces.clone(), self.instance("scheduler", 0));
+        let start = async move {
+            let telemetry = traces.telemetry(SCHEDULER_SERVICE, &instance)?;
+            let running = scheduler::start(config, Arc::clone(&telemetry)).await?;
+            anyhow::Ok(Part { running, telemetry })
+        };
+        self.threads.run(Place::Components, start).await?.map(Some).context("the scheduler did not start")
+    }
+
     async fn gateway(
         &self,
         prefill: &[Part<engine::Running>],
         sidecars: &[Part<sidecar::Running>],
+        scheduler: Option<&Part<scheduler::Running>>,
     ) -> anyhow::Result<Part<gateway::Running>> {
         let list = |addrs: Vec<SocketAddr>| addrs.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
         let mut flags = vec![
@@ -233,6 +308,7 @@ impl Starting<'_> {
             format!("--prefill-endpoints={}", list(prefill.iter().map(|part| part.running.addr).collect())),
             format!("--decode-endpoints={}", list(sidecars.iter().map(|part| part.running.addr).collect())),
         ];
+        flags.extend(scheduler.map(|part| format!("--scheduler-endpoints={}", part.running.addr)));
         let delay = self.config.latency.gateway;
         if !delay.is_zero() {
             flags.push(format!("--inject-routing-delay={}us", delay.as_micros()));

@@ -17,6 +17,7 @@ mod group;
 mod listing;
 mod live;
 mod observed;
+mod placing;
 pub mod scenario;
 mod threads;
 mod topology;
@@ -30,6 +31,7 @@ use std::process::ExitCode;
 pub use fleet::Fleet;
 pub use group::{Group, MODEL};
 pub use observed::Observed;
+pub use placing::Placing;
 pub use topology::{Connector, GroupConfig, Latency};
 pub use trial::{Trial, Tried};
 

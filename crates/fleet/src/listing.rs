@@ -25,6 +25,7 @@ fn rows(group: &Group) -> Vec<[String; 4]> {
     let row = |component: String, addr: String, metrics: String| [protocol.to_string(), component, addr, metrics];
     let page = |addr: std::net::SocketAddr| format!("http://{addr}/metrics");
     let mut rows = vec![row("gateway".to_owned(), group.gateway().to_string(), page(group.gateway()))];
+    rows.extend(group.scheduler().map(|addr| row("scheduler".to_owned(), addr.to_string(), page(addr))));
     for (index, (addr, metrics)) in group.sidecars().enumerate() {
         rows.push(row(format!("sidecar {index}"), addr.to_string(), metrics.map_or_else(String::new, page)));
     }

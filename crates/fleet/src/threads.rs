@@ -84,6 +84,12 @@ impl Threads {
         Ok(self.at(place).spawn(future).await?)
     }
 
+    /// Calls `f` as if at `place`: what it spawns stays there.
+    pub(crate) fn within<T>(&self, place: Place, f: impl FnOnce() -> T) -> T {
+        let _inside = self.at(place).enter();
+        f()
+    }
+
     /// Leaves `future` running at `place` for as long as the thread lives.
     pub(crate) fn leave(&self, place: Place, future: impl Future<Output = ()> + Send + 'static) {
         self.at(place).spawn(future);

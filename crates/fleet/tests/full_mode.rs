@@ -1,0 +1,84 @@
+//! A group whose requests are placed by a scheduler in full mode.
+
+#![expect(clippy::expect_used, reason = "a test helper fails its test by panicking")]
+
+use std::time::Duration;
+
+use audit::Endpoint;
+use audit::load::{Arrivals, Limit, Load, Target};
+use audit::workload::{Lengths, Prompts, Share, Workload};
+use fleet::{Connector, Fleet, GroupConfig, Latency, MODEL, Placing};
+use telemetry::exposition::{self, Scrape};
+
+const LATENCY: Latency = Latency {
+    gateway: Duration::ZERO,
+    prefill: Duration::from_millis(5),
+    prefill_per_token: Duration::ZERO,
+    decode_step: Duration::from_millis(3),
+    kv_transfer: Duration::from_millis(1),
+    output: Duration::ZERO,
+};
+
+async fn scrape(of: std::net::SocketAddr) -> Scrape {
+    exposition::parse(&Endpoint::metrics(of).text().await.expect("a scrape")).expect("the text format")
+}
+
+/// Scrapes until `holds`.
+async fn until(of: std::net::SocketAddr, what: &str, holds: impl Fn(&Scrape) -> bool) -> Scrape {
+    for _ in 0..2000 {
+        let scrape = scrape(of).await;
+        if holds(&scrape) {
+            return scrape;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("not so: {what}");
+}
+
+#[tokio::test]
+async fn every_request_is_placed_by_the_scheduler_and_nothing_is_left_of_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = GroupConfig::two_and_two(Connector::Nixlv2, LATENCY);
+    let fleet = Fleet::start_placed(&[config], directory.path(), &Placing::InMemory).await.expect("a fleet");
+    let group = &fleet.groups()[0];
+    let scheduler = group.scheduler().expect("a scheduler");
+    let known = |scrape: &Scrape| scrape.matching("instance_schedulable", &[]).count() == 4;
+    until(scheduler, "it knows two prefill and two decode engines", known).await;
+    let load = Load {
+        target: Target::of(group.gateway()),
+        workload: Workload {
+            seed: 7,
+            model: MODEL.to_owned(),
+            prompts: Prompts::Made(Lengths::Uniform(8, 100)),
+            output: Lengths::Uniform(6, 12),
+            chat: Share::of(0.5),
+            stream: Share::of(0.75),
+            usage: Share::of(0.5),
+            cancel_before_first: Share::NONE,
+            cancel_within: Duration::from_millis(60),
+            cancel_mid_stream: Share::of(0.1),
+            inject: Vec::new(),
+        },
+        arrivals: Arrivals::Closed { clients: 4, ramp: Duration::from_millis(10) },
+        limit: Limit { requests: 40, time: Duration::from_secs(60) },
+        timeout: Duration::from_secs(20),
+        echo: None,
+        quiet: true,
+        nonce: 0xf011,
+    };
+    load.run().await.expect("a run");
+    let placed = scrape(scheduler).await;
+    assert_eq!(placed.value("scheduler_scheduling_total", &[]), Some(40.0), "as many as there were requests");
+    for infer_type in ["prefill", "decode"] {
+        let of = [("infer_type", infer_type)];
+        assert_eq!(placed.sum("scheduler_instance_dispatch_total", &of), Some(40.0), "{infer_type}");
+        let each = placed.matching("scheduler_instance_dispatch_total", &of);
+        assert!(each.into_iter().all(|sample| sample.value > 0.0), "nobody is left out");
+    }
+    let idle = |scrape: &Scrape| {
+        let gauges = ["running_requests", "waiting_requests", "inflight_dispatch_requests", "decode_batch_size"];
+        gauges.iter().all(|gauge| scrape.sum(&format!("instance_cms_{gauge}"), &[]) == Some(0.0))
+    };
+    until(scheduler, "nothing runs, waits or is in flight any more", idle).await;
+    fleet.shutdown().await.expect("a clean end");
+}
