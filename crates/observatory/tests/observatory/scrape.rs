@@ -159,7 +159,8 @@ async fn a_million_label_sets_leave_everything_else_alone() {
     let running = start(&flags).await;
     until(&running, "scrape_samples_scraped{job=\"flood\"} or up{job=\"flood\"}", json!("1000000")).await;
     let stats = running.state.metrics.stats();
-    assert!(stats.series <= 5000 && stats.over_limit >= 995_000, "{stats:?}");
+    // Five series that say how a target fares are beyond the limit, for either target.
+    assert!(stats.series <= 5010 && stats.over_limit >= 994_990, "{stats:?}");
     assert!(stats.bytes < 10 << 20, "{stats:?}");
     assert_eq!(value(&running, "works").await, json!("1"), "who came first has its series");
     running.shutdown().await;
