@@ -1,6 +1,6 @@
 //! The engines the gateway knows, and what each is for.
 //!
-//! A [`Roster`] is a plain snapshot: discovery replaces it as a whole ([`CurrentRoster`]), and an attempt works on the one it
+//! A [`Roster`] is a plain snapshot: discovery replaces it as a whole (`CurrentRoster`), and an attempt works on the one it
 //! began with. It is the seam between *learning* of engines (so far: three lists on the command line) and *choosing* among
 //! them (`routing`).
 

@@ -1,6 +1,6 @@
 //! Traffic management: requests that leave the cluster, by rule or because the cluster could not serve them.
 //!
-//! [`answer`] stands before the attempts of the cluster. Without `--route-policy` it is one branch. With it, the [`Routes`]
+//! `answer` stands before the attempts of the cluster. Without `--route-policy` it is one branch. With it, the [`Routes`]
 //! say where a request goes first; and where that fails, the fallbacks are tried in the order of the configuration. Nothing
 //! of this happens once an answer has begun: whatever has a head is the client's.
 
