@@ -1,6 +1,6 @@
 //! The dashboards and the alerts, as one description in code.
 //!
-//! Each dashboard is a function of its own in [`boards`], made of plain builders; [`files`] turns all of them into the
+//! Each dashboard is a function of its own in `boards`, made of plain builders; [`files`] turns all of them into the
 //! JSON that Grafana imports and that the observatory's page renders, and the alerts into a `PrometheusRule`. The files
 //! under `deploy/observability/` are generated: `candor dashboards write`, and `candor dashboards check` says whether
 //! they are what would be written.
