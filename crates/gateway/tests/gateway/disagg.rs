@@ -129,16 +129,18 @@ async fn both_legs_of_sglang_meet_in_one_room() {
 
 #[tokio::test]
 async fn kvt_in_batch_sends_the_decoder_alone_to_the_prefill_instances_connector() {
-    let mut world = World::start("vllm-kvt", &[]).await;
+    // Llumnix's rule has no room for ports higher than this: of such an instance the connector is not known.
+    let mut world = loop {
+        let world = World::start("vllm-kvt", &[]).await;
+        if world.prefill.addr.port() <= 65_535 - 20_000 {
+            break world;
+        }
+    };
     let mut client = world.gateway.client().await;
     client.post(CHAT, PLAIN).await;
     let decode = soon(world.decode.call()).await;
-    let port = u64::from(world.prefill.addr.port()) + 20_000;
-    // Llumnix's rule has no room for ports this high.
-    let expected: Value = match port <= 65_535 {
-        true => json!({"remote_host": "127.0.0.1", "remote_port": port}),
-        false => decode.json()["kv_transfer_params"].clone(),
-    };
+    let port = world.prefill.addr.port() + 20_000;
+    let expected = json!({"remote_host": "127.0.0.1", "remote_port": port});
     assert_eq!(decode.json()["kv_transfer_params"], expected);
     decode.answer(200, "{}").await;
     assert_eq!(client.answer().await.status(), 200);
