@@ -30,8 +30,8 @@ pub struct Args {
     /// Place requests by a scheduler in full mode, which knows the engines by what they say of themselves
     #[arg(long)]
     pub full_mode: bool,
-    /// Redis for what engines say of themselves, `redis://[[user]:password@]host[:port]`, without a database: each protocol takes one
-    /// [default: this process's memory]
+    /// Redis for what engines say of themselves, `redis://[[user]:password@]host[:port]`, without a database: each protocol
+    /// takes one [default: this process's memory]
     #[arg(long, value_name = "URL", requires = "full_mode")]
     pub cms: Option<String>,
     /// Stay up after the verdict, until Ctrl-C
