@@ -65,9 +65,10 @@ pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
 /// Spans encoded before whoever waits for this core gets it.
 const COURTESY: usize = 8;
 
-/// The spans of a batch for an encoder, which lets go of its core after every few of them. A thread of its own is not
+/// The spans of a batch for a slow encoder, which lets go of its core after every few of them. A thread of its own is not
 /// enough where cores are few: the kernel leaves a thread that has begun its time slice of some milliseconds running, and
-/// the thread that relays tokens waits.
+/// the thread that relays tokens waits. Not for the fast encoder of a loaded proxy: on a core that is fully used, letting go
+/// so often leaves it too little time, and spans are lost.
 pub(crate) fn unhurried(spans: &[SpanRecord]) -> impl Iterator<Item = &SpanRecord> {
     spans.chunks(COURTESY).flat_map(|few| {
         std::thread::yield_now();

@@ -6,7 +6,6 @@
 
 use super::Resource;
 use crate::SpanLimits;
-use crate::export::unhurried;
 use crate::span::{SpanEvent, SpanKind, SpanRecord, Status, Value};
 
 const VARINT: u32 = 0;
@@ -34,7 +33,7 @@ pub(super) fn encode(resource: &Resource, spans: &[SpanRecord]) -> Vec<u8> {
                     string(out, 1, group[0].scope);
                     string(out, 2, &resource.version);
                 });
-                for span in unhurried(group) {
+                for span in group {
                     message(out, 2, SPAN, |out| encode_span(out, span, &resource.limits));
                 }
             });
