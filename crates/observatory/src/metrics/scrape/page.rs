@@ -16,11 +16,13 @@ pub(super) struct Pages {
     store: Arc<Store>,
     /// The series of the last page, which end where the next one does not have them.
     current: HashSet<Labels>,
+    /// The time of the last page.
+    last: i64,
 }
 
 impl Pages {
     pub(super) fn new(target: ScrapeTarget, store: Arc<Store>) -> Self {
-        Self { target, store, current: HashSet::new() }
+        Self { target, store, current: HashSet::new(), last: i64::MIN }
     }
 
     pub(super) fn target(&self) -> &ScrapeTarget {
@@ -31,6 +33,7 @@ impl Pages {
     pub(super) fn take(&mut self, page: Result<String, String>, at: i64, took: Duration) -> Option<String> {
         let page = page.and_then(|page| exposition::parse(&page).map_err(|error| error.to_string()));
         let store = Arc::clone(&self.store);
+        self.last = at;
         let mut appender = store.appender(at);
         let (page, error) = match page {
             Ok(page) => (page, None),
@@ -69,8 +72,10 @@ impl Pages {
         error
     }
 
-    /// Marks everything as ended: the target is not scraped any more.
+    /// Marks everything as ended: the target is not scraped any more. The end comes after the last page even where both fall
+    /// into one millisecond, since a second sample of one time is refused and the series would be drawn on.
     pub(super) fn end(&mut self, at: i64) {
+        let at = at.max(self.last.saturating_add(1));
         let store = Arc::clone(&self.store);
         let mut appender = store.appender(at);
         mark_ended(&mut appender, std::mem::take(&mut self.current).iter(), at);

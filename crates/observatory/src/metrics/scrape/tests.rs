@@ -67,6 +67,17 @@ fn what_is_gone_is_marked_once() {
 }
 
 #[test]
+fn an_end_within_the_last_pages_millisecond_still_ends_it() {
+    for end in [NOW, NOW - 1_000, NOW + 1] {
+        let (mut pages, store) = pages();
+        assert_eq!(take(&mut pages, "a 1\n", NOW), None);
+        pages.end(end);
+        assert_eq!(values(&store, "a"), ["1", "stale"], "ended at {}", end - NOW);
+        assert_eq!(values(&store, "up"), ["1", "stale"], "ended at {}", end - NOW);
+    }
+}
+
+#[test]
 fn times_of_their_own_are_kept() {
     let (mut pages, store) = pages();
     take(&mut pages, &format!("a 1 {}\n", NOW - 5), NOW);
