@@ -58,9 +58,13 @@ pub(crate) fn metrics(state: &State, accept: Option<&HeaderValue>) -> Response<B
     response
 }
 
-/// `/config`: every setting, and where it came from.
+/// `/config`: every setting, and where it came from; the limits in force, and what is in use of them.
 pub(crate) fn config(state: &State) -> Response<Body> {
-    answer(StatusCode::OK, json!({"settings": state.effective}).to_string())
+    let mut said = json!({"settings": state.effective});
+    if let Some(limits) = &state.limits {
+        said["limits"] = limits.shown();
+    }
+    answer(StatusCode::OK, said.to_string())
 }
 
 /// `/openapi.json`: what is served, for programs.

@@ -52,8 +52,7 @@ pub(crate) async fn answer(
         };
         let Some(pause) = again else {
             if sent.as_ref().is_ok_and(|response| response.status().is_success()) {
-                *held = destination.into_held();
-                held.delivered();
+                held.leases = destination.into_leases();
             }
             return sent;
         };

@@ -20,6 +20,11 @@ impl Caller {
         extensions.get::<Self>().cloned()
     }
 
+    /// Its name, to be kept.
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The caller's name, never its key: fit for spans and settings.
     pub(crate) fn name(&self) -> &str {
         &self.0

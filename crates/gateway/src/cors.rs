@@ -12,7 +12,8 @@ use crate::routes::Route;
 
 /// What a page's script may read of an answer, beside what it always may.
 const EXPOSED: &str = "x-request-id, server-timing, retry-after, x-candor-error, x-ratelimit-limit-requests, \
-                       x-ratelimit-remaining-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens";
+                       x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, \
+                       x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens";
 
 /// How long a browser may remember a preflight's answer.
 const MAX_AGE: &str = "600";

@@ -11,10 +11,10 @@ use crate::disagg::is_split;
 use crate::errors::Refusal;
 use crate::exchange::Ask;
 use crate::headers::{ELAPSED, PREFILLER, REQUEST_ID};
-use crate::held::Held;
 use crate::placing;
 use crate::prepare::Prepared;
 use crate::routing::Placement;
+use crate::scheduler::Lease;
 use crate::state::State;
 use crate::traffic::Sent;
 
@@ -37,10 +37,10 @@ impl Destination {
         placing::place(state, ask, record, prepared, attempts).await.map(Self::Local)
     }
 
-    /// What the request holds of it until its last byte.
-    pub(crate) fn into_held(self) -> Held {
+    /// What schedulers have on their accounts for it, until its last byte.
+    pub(crate) fn into_leases(self) -> Vec<Lease> {
         match self {
-            Self::Local(placement) => Held { leases: placement.leases },
+            Self::Local(placement) => placement.leases,
         }
     }
 

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use openai::{Api, ApiError, BodyError, ErrorKind};
 use proxy::body::CollectError;
@@ -18,7 +18,11 @@ use telemetry::{Blame, Stage};
 
 use crate::endpoints::Endpoint;
 use crate::headers::CANDOR_ERROR;
+use crate::limits::Exceeded;
 use crate::tokens::CutError;
+
+/// By which OpenAI's clients know that trying again is of no use.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Why the gateway answers itself.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +77,9 @@ pub(crate) enum Refusal {
         /// After how long to come back.
         retry_after: Duration,
     },
+    /// Its model or its key has used what it may.
+    #[error("{0}")]
+    Limited(Box<Exceeded>),
     /// It waited too long for admission.
     #[error("the request was not admitted within {patience:?}")]
     QueueTimeout {
@@ -153,6 +160,7 @@ impl Refusal {
             | Self::BodyGarbled(_) => (Stage::Receive, Blame::Client),
             Self::Crowded => (Stage::Receive, Blame::Candor),
             Self::QueueFull { .. } | Self::QueueTimeout { .. } => (Stage::Queue, Blame::Candor),
+            Self::Limited(_) => (Stage::Queue, Blame::Client),
             Self::Legs { stage, blame, .. } => (*stage, *blame),
             Self::Unrouted { .. } => (Stage::Schedule, Blame::Client),
             Self::Busy | Self::NoInstance => (Stage::Schedule, Blame::Upstream),
@@ -178,6 +186,7 @@ impl Refusal {
             Self::BodyCutOff => "body_cut_off",
             Self::BodyGarbled(_) => "body_garbled",
             Self::QueueFull { .. } => "queue_full",
+            Self::Limited(_) => "rate_limit_exceeded",
             Self::QueueTimeout { .. } => "queue_timeout",
             Self::Busy => "no_available_worker",
             Self::NoInstance => "no_instance",
@@ -195,6 +204,7 @@ impl Refusal {
         match self {
             Self::QueueFull { .. } => Some(Rejection::QueueFull),
             Self::QueueTimeout { .. } => Some(Rejection::QueueTimeout),
+            Self::Limited(exceeded) => Some(exceeded.rejection()),
             _ => None,
         }
     }
@@ -212,7 +222,7 @@ impl Refusal {
                 ErrorKind::InvalidRequest
             }
             Self::Crowded => ErrorKind::Unavailable,
-            Self::QueueFull { .. } => ErrorKind::Overloaded,
+            Self::QueueFull { .. } | Self::Limited(_) => ErrorKind::Overloaded,
             Self::QueueTimeout { .. } | Self::Busy | Self::NoInstance => ErrorKind::Unavailable,
             Self::Upstream { error, .. } | Self::Elsewhere { error, .. } => upstream_kind(error.kind()),
         };
@@ -235,6 +245,13 @@ impl Refusal {
             Self::QueueFull { retry_after } => {
                 headers.insert(header::RETRY_AFTER, whole_seconds(*retry_after));
             }
+            Self::Limited(exceeded) => {
+                exceeded.rates().insert_into(headers);
+                match exceeded.retry_after {
+                    Some(wait) => headers.insert(header::RETRY_AFTER, whole_seconds(wait)),
+                    None => headers.insert(SHOULD_RETRY, HeaderValue::from_static("false")),
+                };
+            }
             Self::Unauthorized => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
@@ -249,7 +266,7 @@ impl Refusal {
 
 /// `Retry-After` counts in whole seconds; a client must not come back too early.
 fn whole_seconds(duration: Duration) -> HeaderValue {
-    HeaderValue::from(duration.as_millis().div_ceil(1000).max(1) as u64)
+    HeaderValue::from(duration.as_nanos().div_ceil(1_000_000_000).max(1) as u64)
 }
 
 /// What an engine that did not answer is to the client: not there (503), too slow (504), or not making sense (502).

@@ -1,7 +1,7 @@
 //! One request, from its head to the head of its answer.
 //!
-//! The stages are those of the timeline: read and prepare the body ([`read`]), wait for admission ([`admit`]), make attempts
-//! until one is answered ([`crate::traffic`], [`crate::attempts`]), and look at the head of the answer to decide how the rest
+//! The stages are those of the timeline: read and prepare the body ([`read`]), see what the request may use ([`grant`]), wait
+//! for admission ([`admit`]), make attempts until one is answered ([`crate::traffic`], [`crate::attempts`]), and look at the head of the answer to decide how the rest
 //! is relayed ([`relay`]). A stage that fails ends in a [`Refusal`]; a client that leaves drops the future, which closes the
 //! connection to the engine at once and leaves the record to settle itself.
 
@@ -19,6 +19,7 @@ use crate::caller::Caller;
 use crate::errors::Refusal;
 use crate::headers::{self, REQUEST_ID};
 use crate::held::Held;
+use crate::limits::Grant;
 use crate::outcome;
 use crate::prepare::{self, Prepared};
 use crate::relay::{Stream, StreamTerms, Whole};
@@ -37,8 +38,8 @@ pub(crate) struct Ask {
     /// Whether the client takes trailers.
     pub(crate) trailers: bool,
     pub(crate) priority: Priority,
-    /// Whether the client showed a key of this gateway's.
-    pub(crate) keyed: bool,
+    /// Who asks, where the client showed a key of this gateway's.
+    pub(crate) caller: Option<Caller>,
 }
 
 /// Serves one request to an inference API, unless it was not `admitted`. Every path through here ends the record: with the
@@ -69,8 +70,7 @@ pub(crate) async fn serve(
     let trailers = proxy::headers::accepts_trailers(&head.headers);
     headers::strip_request(&mut head.headers);
     let priority = Priority::of(&head.headers);
-    let keyed = caller.is_some();
-    let ask = Ask { api, received, uri: head.uri, headers: head.headers, request_id, trailers, priority, keyed };
+    let ask = Ask { api, received, uri: head.uri, headers: head.headers, request_id, trailers, priority, caller };
     let answered = match admitted {
         Ok(()) => answer(state, &ask, &mut record, body).await,
         Err(refusal) => Err(refusal),
@@ -93,10 +93,16 @@ struct Answer {
 /// Everything up to the head of the answer.
 async fn answer(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> Result<Answer, Refusal> {
     let (prepared, read) = read(state, ask, record, body).await?;
+    let mut held = Held { grant: grant(state, ask, &prepared)?, ..Held::default() };
     let slot = admit(state, ask, record, read).await?;
-    let mut held = Held::default();
-    let response = traffic::answer(state, ask, record, &prepared, slot, &mut held).await?;
-    Ok(Answer { response, held, prepared })
+    held.admitted();
+    let sent = traffic::answer(state, ask, record, &prepared, slot, &mut held).await;
+    if sent.as_ref().is_ok_and(|response| response.status().is_success()) {
+        held.delivered();
+    } else {
+        held.failed();
+    }
+    Ok(Answer { response: sent?, held, prepared })
 }
 
 /// Reads the body and prepares it; also when that was done.
@@ -120,6 +126,13 @@ async fn read(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> 
         Some(limit) => Err(Refusal::PromptTooLong { tokens: prompt.count, limit }),
         None => Ok((prepared, done)),
     }
+}
+
+/// What the request may use of its model's and its key's limits; `None` where there are none.
+fn grant(state: &State, ask: &Ask, prepared: &Prepared) -> Result<Option<Grant>, Refusal> {
+    let Some(limits) = &state.limits else { return Ok(None) };
+    let granted = limits.admit(prepared.model.as_deref(), ask.caller.as_ref(), prepared.prompt.count);
+    granted.map(Some).map_err(Refusal::Limited)
 }
 
 /// Waits for admission. Where it is had at once, no time passes and no clock is asked.
@@ -146,6 +159,7 @@ fn relay(state: &State, ask: &Ask, mut record: Record, answer: Answer) -> Respon
     record.upstream_timing(&timing);
     headers::strip_response(&mut head.headers);
     headers::insert_timing(&mut head.headers, record.server_timing());
+    held.grant.iter().for_each(|grant| grant.rates().insert_into(&mut head.headers));
     let status = head.status;
     let streams = answer.prepared.stream && status.is_success() && headers::is_event_stream(&head.headers);
     let body = if streams {

@@ -1,5 +1,8 @@
 //! What a request holds until its last byte, and gives back by being dropped.
 
+use openai::Usage;
+
+use crate::limits::Grant;
 use crate::scheduler::Lease;
 
 /// What a request holds.
@@ -7,18 +10,36 @@ use crate::scheduler::Lease;
 pub(crate) struct Held {
     /// Its places on schedulers' accounts.
     pub(crate) leases: Vec<Lease>,
+    /// What it may use, where that is limited.
+    pub(crate) grant: Option<Grant>,
 }
 
 impl Held {
+    /// The request is admitted, and on its way to an engine.
+    pub(crate) fn admitted(&mut self) {
+        self.grant.iter_mut().for_each(Grant::begin);
+    }
+
     /// The request is with its engine, and being answered.
     pub(crate) fn delivered(&mut self) {
         self.leases.iter_mut().for_each(Lease::delivered);
+    }
+
+    /// No engine serves the request.
+    pub(crate) fn failed(&mut self) {
+        self.grant.iter_mut().for_each(Grant::fail);
     }
 
     /// Generated tokens have passed.
     pub(crate) fn tokens(&mut self, count: u32) {
         if count > 0 {
             self.leases.iter_mut().for_each(|lease| lease.tokens(count));
+            self.grant.iter_mut().for_each(|grant| grant.tokens(count));
         }
+    }
+
+    /// The engine has said what it used.
+    pub(crate) fn usage(&mut self, usage: Usage) {
+        self.grant.iter_mut().for_each(|grant| grant.usage(usage.prompt_tokens, usage.completion_tokens));
     }
 }

@@ -7,7 +7,6 @@
 //! came.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,8 +52,7 @@ impl Keys {
     /// # Errors
     /// Every fault there is, with its line.
     pub(crate) fn from_file(path: &Path) -> Result<Self, String> {
-        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let keys = parse(&text).map_err(|fault| format!("{}: {fault}", path.display()))?;
+        let (text, keys) = reload::read(path, parse)?;
         Ok(Self { path: path.to_owned(), text, current: Arc::new(ArcSwap::from_pointee(keys)) })
     }
 

@@ -12,6 +12,7 @@
 //! | who is let in | `access`; `keys`, `cors` |
 //! | one request, head to head | `exchange` |
 //! | the body made ready; how long its prompt is | `prepare`; `prompt`, `tokens` |
+//! | what it may use | `limits` |
 //! | who may be placed now, who waits | `admission` |
 //! | one attempt after the other | `attempts`; `retry` |
 //! | who there is; who serves | [`endpoints`], `directory`; `placing`, `scheduler`, `routing` |
@@ -40,6 +41,7 @@ mod exchange;
 mod headers;
 mod held;
 mod keys;
+mod limits;
 mod mirror;
 mod models;
 mod openapi;

@@ -95,7 +95,7 @@ impl Mirror {
         *request.headers_mut() = ask.headers.clone();
         let fields = request.headers_mut();
         fields.insert(REQUEST_ID, ask.request_id.clone());
-        if ask.keyed {
+        if ask.caller.is_some() {
             fields.remove(AUTHORIZATION);
         }
         if let Some(authorization) = &settings.authorization {

@@ -38,7 +38,7 @@ pub(crate) async fn place(
     };
     record.placed(by);
     let prefill = placement.prefill.as_ref().map(|instance| instance.endpoint.as_str());
-    record.targets(prefill, placement.serving.endpoint.as_str());
+    record.targets(prefill, Some(placement.serving.endpoint.as_str()));
     record.scheduled(clock::now());
     Ok(placement)
 }

@@ -8,6 +8,16 @@ use proxy::Drain;
 /// How often a file is looked at. Its text is compared, not its date: a Kubernetes volume swaps a link under it.
 const PERIOD: Duration = Duration::from_secs(1);
 
+/// Reads a file and what it says.
+///
+/// # Errors
+/// Where it cannot be read, or `parse` refuses it; with its name.
+pub(crate) fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<(String, T), String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let read = text.and_then(|text| parse(&text).map(|said| (text, said)));
+    read.map_err(|problem| format!("{}: {problem}", path.display()))
+}
+
 /// Hands the text of `path` to `take` whenever it is another than `text`, until the drain begins. What `take` refuses, or
 /// what cannot be read, is said once in the log, and whatever was in force stays so.
 pub(crate) async fn watch(

@@ -48,7 +48,7 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
     let recorder = state.telemetry.clone();
     let listener = listener.watch_egress(EgressWatch::new(&drain, move |delay| recorder.egress_delay(delay)));
     let models = Arc::clone(&state.models);
-    let mirror = state.mirror.clone();
+    let (mirror, limits) = (state.mirror.clone(), state.limits.clone());
     directory::follow(&config.discovery, &state).await;
     state.schedulers.start();
     let engines = state.roster.load().serving().len();
@@ -62,6 +62,9 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
     drain.spawn(models.keep_fresh(config.models_refresh_interval, drain.clone()));
     if let Some(keys) = config.access.keys.clone() {
         drain.spawn(keys.keep_fresh(drain.clone()));
+    }
+    if let (Some(file), Some(limits)) = (config.access.limits.clone(), limits) {
+        drain.spawn(file.keep_fresh(limits, drain.clone()));
     }
     tracing::info!(%addr, engines, "gateway listens");
     Ok(Running { addr, metrics_addr: Some(addr), drain, drain_timeout: config.timeouts.drain })

@@ -17,6 +17,7 @@ use crate::config::{Config, Effective, QueueConfig, Secret};
 use crate::cors::Cors;
 use crate::disagg::Disagg;
 use crate::endpoints::CurrentRoster;
+use crate::limits::{Limits, LimitsConfig};
 use crate::mirror::Mirror;
 use crate::models::Models;
 use crate::retry::RetryConfig;
@@ -47,6 +48,8 @@ pub(crate) struct State {
     pub(crate) retry: RetryConfig,
     pub(crate) admission: Admission,
     pub(crate) queue: QueueConfig,
+    /// What models and keys may use, where that is limited.
+    pub(crate) limits: Option<Limits>,
     pub(crate) traffic: Traffic,
     pub(crate) disagg: Option<Disagg>,
     pub(crate) mirror: Option<Arc<Mirror>>,
@@ -91,6 +94,7 @@ impl State {
             retry: config.retry,
             admission: Admission::new(config.queue.slots, config.queue.places),
             queue: config.queue,
+            limits: config.access.limits.as_ref().map(LimitsConfig::limits),
             traffic: Traffic::new(&config.traffic),
             disagg,
             mirror,

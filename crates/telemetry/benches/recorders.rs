@@ -55,7 +55,7 @@ fn whole_gateway_request(gateway: &Gateway, headers: &HeaderMap) {
     let mut request = begin_gateway(gateway, headers, now());
     request.preprocessed(now());
     request.scheduled(now());
-    request.targets(Some("10.0.0.1:8000"), "10.0.0.2:8000");
+    request.targets(Some("10.0.0.1:8000"), Some("10.0.0.2:8000"));
     black_box(request.dispatched(now()));
     request.tokens(now(), 1);
     request.finish(now(), Outcome::Completed, 200);

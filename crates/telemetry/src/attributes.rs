@@ -91,6 +91,8 @@ pub(crate) mod gateway {
     pub(crate) const DECODE_TARGET: &str = "candor.gateway.decode_target";
     pub(crate) const CACHED_TOKENS: &str = "gen_ai.usage.cached_tokens";
     pub(crate) const PLACED_BY: &str = "candor.gateway.placed_by";
+    pub(crate) const SCHEDULE_STAGE: &str = "candor.gateway.schedule_stage";
+    pub(crate) const REJECTED: &str = "candor.gateway.rejected";
     pub(crate) const CALLER: &str = "candor.gateway.caller";
     pub(crate) const PROMPT_ESTIMATE: &str = "candor.gateway.prompt_tokens";
     pub(crate) const PROMPT_SOURCE: &str = "candor.gateway.prompt_tokens_source";

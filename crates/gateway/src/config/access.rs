@@ -8,6 +8,7 @@ use proxy::tls::ServerTls;
 use super::read::Reader;
 use crate::cors::Cors;
 use crate::keys::Keys;
+use crate::limits::LimitsConfig;
 
 /// Who may use the gateway, and over what.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub(crate) struct AccessConfig {
     pub(crate) cors: Cors,
     /// The certificate, where TLS is spoken.
     pub(crate) tls: Option<ServerTls>,
+    /// What models and keys may use; `None` where nothing is limited.
+    pub(crate) limits: Option<LimitsConfig>,
 }
 
 impl AccessConfig {
@@ -38,6 +41,8 @@ impl AccessConfig {
                 ),
             );
         }
-        Self { keys, cors, tls }
+        let keyed = read.is_set("api-keys-file");
+        let limits = read.loaded("limits-config", |path| LimitsConfig::from_file(Path::new(path), keyed));
+        Self { keys, cors, tls, limits }
     }
 }

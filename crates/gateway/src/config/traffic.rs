@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::read::Reader;
 use crate::mirror::{MirrorConfig, Settings, SettingsError};
+use crate::reload;
 use crate::traffic::{BacklogConfig, Routes, TrafficConfig};
 
 /// Reads them all.
@@ -15,19 +16,12 @@ pub(super) fn read(read: &mut Reader<'_>) -> TrafficConfig {
 
 /// Where copies of requests go. The file must be right at the start; later a wrong one changes nothing.
 pub(super) fn mirror(read: &mut Reader<'_>) -> Option<MirrorConfig> {
-    let path = PathBuf::from(read.text("mirror-config")?);
-    let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
-    let parsed = text.and_then(|text| {
-        let first = Settings::parse(text.as_bytes()).map_err(|error: SettingsError| error.to_string())?;
-        Ok((text, Arc::new(first)))
-    });
-    match parsed {
-        Ok((text, first)) => Some(MirrorConfig { path, text, first }),
-        Err(problem) => {
-            read.fault("mirror-config", format!("{}: {problem}", path.display()));
-            None
-        }
-    }
+    read.loaded("mirror-config", |path| {
+        let path = PathBuf::from(path);
+        let parse = |text: &str| Settings::parse(text.as_bytes()).map_err(|error: SettingsError| error.to_string());
+        let (text, first) = reload::read(&path, parse)?;
+        Ok(MirrorConfig { path, text, first: Arc::new(first) })
+    })
 }
 
 fn routes(read: &mut Reader<'_>) -> Option<Routes> {

@@ -1,3 +1,5 @@
+use std::fs;
+
 use http::HeaderValue;
 use proptest::prelude::*;
 

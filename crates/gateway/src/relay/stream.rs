@@ -160,7 +160,9 @@ impl Stream {
     fn settle(&mut self, broken: Option<Break>) {
         let seen = self.events.seen();
         self.upstream = None;
-        self.held = Held::default();
+        let mut held = std::mem::take(&mut self.held);
+        seen.usage.into_iter().for_each(|usage| held.usage(usage));
+        drop(held);
         let Some(mut record) = self.record.take() else { return };
         if let Some(usage) = seen.usage {
             record.usage(super::counted(usage));

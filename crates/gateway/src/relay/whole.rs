@@ -49,7 +49,9 @@ impl Whole {
 
     fn settle(&mut self, outcome: Outcome) {
         let usage = self.usage();
-        self.held = Held::default();
+        let mut held = std::mem::take(&mut self.held);
+        usage.into_iter().for_each(|usage| held.usage(usage));
+        drop(held);
         let Some(mut record) = self.record.take() else { return };
         if let Some(usage) = usage {
             record.usage(super::counted(usage));

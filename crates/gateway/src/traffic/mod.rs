@@ -210,12 +210,12 @@ impl Journey<'_> {
         *request.headers_mut() = ask.headers.clone();
         let fields = request.headers_mut();
         fields.insert(REQUEST_ID, ask.request_id.clone());
-        if ask.keyed {
+        if ask.caller.is_some() {
             // The key was for this gateway; it is nobody else's business.
             fields.remove(AUTHORIZATION);
         }
         external.authorize(fields);
-        record.targets(None, external.name());
+        record.targets(None, Some(external.name()));
         record.scheduled(clock::now());
         let finish_head = |fields: &mut HeaderMap, now: Moment| record.dispatched(now).inject(fields);
         let sent = state.client.send_with(external.target(), request, finish_head).await;

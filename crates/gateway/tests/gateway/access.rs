@@ -1,22 +1,12 @@
 //! Who is let in: keys, certificates, pages of other origins, and clients that take their time.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use proxy::client::TlsPolicy;
 use proxy::{Client as HttpClient, ClientConfig, Target};
-use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
-use crate::support::{CHAT, Engine, Gateway, count, soon};
-
-/// A line of a file of keys.
-fn line(name: &str, key: &str) -> String {
-    Sha256::digest(key).iter().fold(format!("{name}:"), |mut line, byte| {
-        write!(line, "{byte:02x}").unwrap();
-        line
-    }) + "\n"
-}
+use crate::support::{CHAT, Engine, Gateway, count, key_line, soon};
 
 async fn with_keys(engine: &Engine, keys: &Path) -> Gateway {
     Gateway::with(|args| {
@@ -30,7 +20,7 @@ async fn with_keys(engine: &Engine, keys: &Path) -> Gateway {
 async fn whoever_has_no_key_is_told_so_and_counted() {
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("keys");
-    std::fs::write(&keys, line("ann", "sesame")).unwrap();
+    std::fs::write(&keys, key_line("ann", "sesame")).unwrap();
     let mut engine = Engine::start().await;
     let gateway = with_keys(&engine, &keys).await;
     let body = r#"{"model":"tiny"}"#;
@@ -70,7 +60,7 @@ async fn whoever_has_no_key_is_told_so_and_counted() {
 async fn a_key_that_is_taken_back_opens_no_more() {
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("keys");
-    std::fs::write(&keys, line("ann", "sesame")).unwrap();
+    std::fs::write(&keys, key_line("ann", "sesame")).unwrap();
     let engine = Engine::start().await;
     let gateway = with_keys(&engine, &keys).await;
     let status = async |key: &str| {
@@ -79,7 +69,7 @@ async fn a_key_that_is_taken_back_opens_no_more() {
         client.answer().await.status()
     };
     assert_eq!(status("sesame").await, 200);
-    std::fs::write(&keys, line("bob", "open")).unwrap();
+    std::fs::write(&keys, key_line("bob", "open")).unwrap();
     soon(async {
         while status("open").await != 200 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;

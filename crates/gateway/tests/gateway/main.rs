@@ -13,6 +13,7 @@ mod disagg;
 mod discovering;
 mod forwarding;
 mod lifecycle;
+mod limits;
 mod mirror;
 mod queueing;
 mod relaying;

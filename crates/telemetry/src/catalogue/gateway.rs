@@ -7,7 +7,19 @@ const MODEL: Label = Label::open("model");
 const STATUS: Label = Label::open("status_code");
 const OUTCOME: Label = Label::closed("outcome", OUTCOMES);
 const STAGE: Label = Label::closed("stage", STAGES);
-const REASON: Label = Label::closed("reason", &["queue_full", "queue_timeout"]);
+const REASON: Label = Label::closed(
+    "reason",
+    &[
+        "queue_full",
+        "queue_timeout",
+        "model_concurrency",
+        "model_requests",
+        "model_tokens",
+        "key_concurrency",
+        "key_requests",
+        "key_tokens",
+    ],
+);
 const PLACED_BY: Label = Label::closed("by", &["scheduler", "round_robin", "scheduler_not_ready"]);
 const CALL: Label = Label::closed("call", &["schedule", "release", "report"]);
 const CALL_OUTCOME: Label = Label::closed("outcome", &["ok", "busy", "refused", "failed"]);
@@ -53,10 +65,12 @@ pub(crate) static RETRY_TOTAL: Metric = counter(
 )
 .labels(&[MODEL, STATUS])
 .observed("when the next attempt is decided on");
-pub(crate) static REJECTED_TOTAL: Metric =
-    counter("gateway_rejected_total", "Requests turned away though nothing was wrong with them, by reason.")
-        .labels(&[MODEL, REASON])
-        .observed("when the request is answered with 429 or 503");
+pub(crate) static REJECTED_TOTAL: Metric = counter(
+    "gateway_rejected_total",
+    "Requests turned away though nothing was wrong with them: the queue, or whose limit of what.",
+)
+.labels(&[MODEL, REASON])
+.observed("when the request is answered with 429 or 503");
 pub(crate) static FALLBACK_TOTAL: Metric = counter(
     "request_fallback_total",
     "Attempts at a fallback endpoint, by the status of its answer: success where it served, network_error without one.",
@@ -77,7 +91,7 @@ pub(crate) static PLACEMENT_TOTAL: Metric = counter(
     "Placements, by who made them; scheduler_not_ready where no scheduler answered.",
 )
 .labels(&[MODEL, PLACED_BY])
-.observed("each attempt that was placed");
+.observed("each attempt that was placed; each stage of one whose stages are placed apart");
 pub(crate) static SCHEDULER_CALLS_TOTAL: Metric =
     counter("gateway_scheduler_calls_total", "What the gateway asked and told schedulers, by what came of it.")
         .labels(&[CALL, CALL_OUTCOME])

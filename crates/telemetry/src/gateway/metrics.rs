@@ -38,17 +38,44 @@ pub enum Rejection {
     QueueFull,
     /// It waited too long for admission.
     QueueTimeout,
+    /// Its model has as many requests in flight as it may have.
+    ModelConcurrency,
+    /// Its model has had its requests of the minute.
+    ModelRequests,
+    /// Its model has had its tokens of the minute.
+    ModelTokens,
+    /// Its key has as many requests in flight as it may have.
+    KeyConcurrency,
+    /// Its key has had its requests of the minute.
+    KeyRequests,
+    /// Its key has had its tokens of the minute.
+    KeyTokens,
 }
 
 impl Rejection {
     /// Every reason.
-    pub const ALL: [Self; 2] = [Self::QueueFull, Self::QueueTimeout];
+    pub const ALL: [Self; 8] = [
+        Self::QueueFull,
+        Self::QueueTimeout,
+        Self::ModelConcurrency,
+        Self::ModelRequests,
+        Self::ModelTokens,
+        Self::KeyConcurrency,
+        Self::KeyRequests,
+        Self::KeyTokens,
+    ];
 
     /// The label value.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
+            Self::ModelConcurrency => "model_concurrency",
+            Self::ModelRequests => "model_requests",
+            Self::ModelTokens => "model_tokens",
+            Self::KeyConcurrency => "key_concurrency",
+            Self::KeyRequests => "key_requests",
+            Self::KeyTokens => "key_tokens",
         }
     }
 }

@@ -48,6 +48,9 @@ pub(super) struct State {
     pub(super) prefill_target: Option<Box<str>>,
     pub(super) decode_target: Option<Box<str>>,
     pub(super) placed_by: Option<PlacedBy>,
+    /// Who placed the decode stage, where that was done by itself.
+    pub(super) decode_placed_by: Option<PlacedBy>,
+    pub(super) rejected: Option<Rejection>,
     pub(super) caller: Option<Box<str>>,
     /// The prompt's length before an engine counted it, and who counted.
     pub(super) prompt: Option<(u64, &'static str)>,
@@ -113,6 +116,8 @@ impl Request {
             prefill_target: None,
             decode_target: None,
             placed_by: None,
+            decode_placed_by: None,
+            rejected: None,
             caller: None,
             prompt: None,
             events: Vec::new(),
@@ -181,6 +186,7 @@ impl Request {
     /// The request is turned away.
     pub fn rejected(&mut self, reason: Rejection) {
         self.model.rejected(reason);
+        self.state.rejected = Some(reason);
     }
 
     /// A placement is in hand. When an attempt fails and another placement is made, the last one counts.
@@ -194,10 +200,29 @@ impl Request {
         self.state.placed_by = Some(by);
     }
 
-    /// Where the request goes: the prefill host, where there is one, and the decode host.
-    pub fn targets(&mut self, prefill: Option<&str>, decode: &str) {
+    /// Where the request goes: the prefill host, where there is one, and the decode host, where it is known by now.
+    pub fn targets(&mut self, prefill: Option<&str>, decode: Option<&str>) {
         self.state.prefill_target = prefill.map(Into::into);
-        self.state.decode_target = Some(decode.into());
+        self.state.decode_target = decode.map(Into::into);
+    }
+
+    /// The prefill is done, and the decode stage is about to be placed.
+    pub fn decode_scheduling(&mut self, now: Moment) {
+        self.state.points.decode_scheduling = Some(now);
+    }
+
+    /// The decode stage is placed, on this host. When it has to be placed again, the last placement counts.
+    pub fn decode_scheduled(&mut self, now: Moment, by: PlacedBy, target: &str) {
+        self.model.placed(by);
+        self.state.decode_placed_by = Some(by);
+        self.state.decode_target = Some(target.into());
+        self.state.points.decode_scheduled = Some(now);
+    }
+
+    /// The decode host of a request whose prompt is computed is not there, and another one is chosen.
+    pub fn decode_retry(&mut self, retry: Retry<'_>) {
+        self.another_attempt(retry);
+        self.state.points.decode_scheduled = None;
     }
 
     /// The upstream request is being handed to the connection; the trace context to send with it. The elapsed time to
@@ -210,9 +235,16 @@ impl Request {
 
     /// An attempt failed, and another one follows.
     pub fn retry(&mut self, retry: Retry<'_>) {
-        self.model.retried(retry.status);
+        self.another_attempt(retry);
         // The stages begin anew; the time so far belongs to the placement that will be in hand at last.
-        (self.state.points.scheduled, self.state.points.dispatched) = (None, None);
+        let points = &mut self.state.points;
+        (points.scheduled, points.dispatched) = (None, None);
+        (points.decode_scheduling, points.decode_scheduled) = (None, None);
+        self.state.decode_placed_by = None;
+    }
+
+    fn another_attempt(&mut self, retry: Retry<'_>) {
+        self.model.retried(retry.status);
         if self.span.is_recorded() {
             self.state.events.push(span::retry(&retry));
         }
@@ -328,6 +360,7 @@ impl Request {
         let points = &self.state.points;
         match () {
             () if points.first_token.is_some() => Stage::Relay,
+            () if points.decode_scheduling.is_some() && points.decode_scheduled.is_none() => Stage::Schedule,
             () if points.scheduled.or(points.dispatched).is_some() => Stage::Dispatch,
             () if points.dequeued.is_none() && points.enqueued.is_some() => Stage::Queue,
             () if points.preprocessed.is_some() => Stage::Schedule,

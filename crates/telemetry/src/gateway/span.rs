@@ -1,6 +1,6 @@
 //! The gateway's span: the root of a request's trace, unless the client has one.
 
-use super::{Fallback, PlacedBy, Request, Retry};
+use super::{Fallback, PlacedBy, Rejection, Request, Retry};
 use crate::attributes::{
     COMPLETION_TOKENS, PROMPT_TOKENS, REQUEST_ID, REQUEST_MODEL, STATUS_CODE, URL_PATH, gateway as keys,
 };
@@ -21,6 +21,7 @@ pub(super) fn assemble(request: &Request, parts: Option<&TtftParts>, outcome: &O
     span.set(keys::STREAMING, state.streaming);
     span.set_some(keys::PREFILL_TARGET, state.prefill_target.as_deref().map(String::from));
     span.set_some(keys::DECODE_TARGET, state.decode_target.as_deref().map(String::from));
+    span.set_some(keys::REJECTED, state.rejected.map(Rejection::as_str));
     span.set_some(keys::CALLER, state.caller.as_deref().map(String::from));
     if let Some((tokens, source)) = state.prompt {
         span.set(keys::PROMPT_ESTIMATE, tokens);
@@ -40,13 +41,12 @@ pub(super) fn assemble(request: &Request, parts: Option<&TtftParts>, outcome: &O
 }
 
 /// The spans of the stages before the answer. They tile the time that they stand for, as the parts of the TTFT do; one that
-/// was begun and not ended ends with the request, and says how.
-pub(super) fn stages(request: &Request, outcome: &Outcome) -> [Option<SpanRecord>; 3] {
+/// was begun and not ended ends with the request, and says how. A request whose stages are placed apart has two of choosing.
+pub(super) fn stages(request: &Request, outcome: &Outcome) -> [Option<SpanRecord>; 4] {
     let (state, points) = (&request.state, &request.state.points);
     let admitted = points.dequeued.or_else(|| points.preprocessed.filter(|_| points.enqueued.is_none()));
-    let last = request.ended_stage(outcome);
-    let stage = |name, stage: Stage, begun: Option<Moment>, ended: Option<Moment>| {
-        let is_last = last == stage.as_str();
+    let ended_in = |stage: Stage| request.ended_stage(outcome) == stage.as_str();
+    let stage = |name, is_last: bool, begun: Option<Moment>, ended: Option<Moment>| {
         let end = ended.or_else(|| points.finished.filter(|_| is_last))?;
         let started = request.shared.tracer.child(&request.span);
         let mut span = started.record(name, keys::SCOPE, SpanKind::Internal, (begun?, end));
@@ -56,19 +56,28 @@ pub(super) fn stages(request: &Request, outcome: &Outcome) -> [Option<SpanRecord
         }
         Some(span)
     };
-    let queue = stage(keys::QUEUE, Stage::Queue, points.enqueued, points.dequeued);
-    let schedule = stage(keys::SCHEDULE, Stage::Schedule, admitted, points.scheduled);
-    let dispatch = stage(keys::DISPATCH, Stage::Dispatch, points.scheduled, points.dispatched);
+    let apart = points.decode_scheduling;
+    let while_choosing = ended_in(Stage::Schedule);
+    let queue = stage(keys::QUEUE, ended_in(Stage::Queue), points.enqueued, points.dequeued);
+    let first = stage(keys::SCHEDULE, while_choosing && apart.is_none(), admitted, points.scheduled);
+    let second = stage(keys::SCHEDULE, while_choosing, apart, points.decode_scheduled);
+    let dispatch = stage(keys::DISPATCH, ended_in(Stage::Dispatch), points.scheduled, points.dispatched);
     let target = |mut span: SpanRecord| {
         span.set_some(keys::PREFILL_TARGET, state.prefill_target.as_deref().map(String::from));
         span.set_some(keys::DECODE_TARGET, state.decode_target.as_deref().map(String::from));
         span
     };
-    let chosen = |mut span: SpanRecord| {
-        span.set_some(keys::PLACED_BY, state.placed_by.map(PlacedBy::as_str));
+    let chosen = |mut span: SpanRecord, by: Option<PlacedBy>, stage: &'static str| {
+        span.set_some(keys::PLACED_BY, by.map(PlacedBy::as_str));
+        span.set_some(keys::SCHEDULE_STAGE, apart.map(|_| stage));
         span
     };
-    [queue, schedule.map(chosen), dispatch.map(target)]
+    [
+        queue,
+        first.map(|span| chosen(span, state.placed_by, "prefill")),
+        dispatch.map(target),
+        second.map(|span| chosen(span, state.decode_placed_by, "decode")),
+    ]
 }
 
 /// The event of an attempt that was followed by another one.

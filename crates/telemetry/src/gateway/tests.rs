@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::{Begin, Gateway, Request, Usage};
+use super::{Begin, Gateway, PlacedBy, Request, Retry, Usage};
 use crate::clock::{Moment, now};
 use crate::exposition::{Exemplar, Scrape, parse};
 use crate::server_timing::ServerTiming;
@@ -84,6 +84,50 @@ async fn a_streamed_request_is_told_once_and_exactly() {
     assert_eq!(spans[2].parent, Some(spans[0].context.span_id));
     assert_eq!(spans[0].get("candor.gateway.ttft_us"), Some(&Value::Int(65_000)));
     assert_eq!(spans[0].get("candor.gateway.ttft.kv_transfer_ms"), Some(&Value::Double(3.0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stages_that_are_placed_apart_have_a_span_each_and_a_client_that_leaves_between_them_left_while_choosing() {
+    let (telemetry, gateway, spans) = set_up();
+    let start = now();
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    let dispatched = || {
+        let mut request = begin(&gateway, at(0));
+        request.model("m");
+        request.streaming(true);
+        request.preprocessed(at(1));
+        request.placed(PlacedBy::Scheduler);
+        request.targets(Some("p:1"), None);
+        request.scheduled(at(3));
+        request.dispatched(at(3));
+        request.decode_scheduling(at(53));
+        request
+    };
+    let mut request = dispatched();
+    let gone = Retry { at: at(55), target: "d:1", status: None, pause: Duration::ZERO };
+    request.decode_scheduled(at(54), PlacedBy::Scheduler, "d:1");
+    request.decode_retry(gone);
+    request.decode_scheduled(at(57), PlacedBy::SchedulerNotReady, "d:2");
+    request.tokens(at(70), 1);
+    request.finish(at(80), Outcome::Completed, 200);
+    drop(dispatched());
+    let scrape = scrape(&telemetry);
+    let schedule = scrape.histogram("request_schedule_duration_milliseconds", &[("model", "m")]).unwrap();
+    assert_eq!((schedule.count, schedule.sum), (2.0, 8.0), "2 and 4; and 2 of the one that left");
+    let left = [("outcome", "cancelled"), ("stage", "schedule")];
+    assert_eq!(scrape.sum("request_outcome_total", &left), Some(1.0));
+    telemetry.shutdown().await;
+    let spans = spans.take();
+    let told: Vec<_> = spans.iter().map(|span| (span.name, span.start, span.end)).collect();
+    let stages = [("gateway.schedule", at(1), at(3)), ("gateway.dispatch", at(3), at(3))];
+    assert_eq!(told[1..4], [stages[0], stages[1], ("gateway.schedule", at(53), at(57))]);
+    assert_eq!((told[5..7].to_vec(), told[7].1), (stages.to_vec(), at(53)));
+    let key = |span: usize, key: &str| spans[span].get(key).cloned();
+    let by = |span| (key(span, "candor.gateway.schedule_stage"), key(span, "candor.gateway.placed_by"));
+    assert_eq!(by(1), (Some("prefill".into()), Some("scheduler".into())));
+    assert_eq!(by(3), (Some("decode".into()), Some("scheduler_not_ready".into())));
+    assert_eq!(key(0, "candor.gateway.decode_target"), Some("d:2".into()));
+    assert_eq!((key(5, "candor.gateway.outcome"), key(7, "candor.gateway.outcome")), (None, Some("cancelled".into())));
 }
 
 #[tokio::test(start_paused = true)]

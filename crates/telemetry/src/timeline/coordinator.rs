@@ -119,10 +119,10 @@ impl CoordinatorPoints {
         let step = own_step.or(average_step)?;
         let (first, sent) = (self.first_token?, self.prefill_sent?);
         let ttft = self.origin_elapsed.saturating_add(first.nanos_since(self.received));
-        // The decoder cannot have started before it was able to: after the prefill (serial) or its own request.
+        // The decoder cannot have started before it was able to: after its own request, and in serial protocols the prefill.
         let earliest = match legs {
             Legs::DecodeOnly => return None,
-            Legs::Serial => self.prefill_done?,
+            Legs::Serial => self.decode_sent?.max(self.prefill_done?),
             Legs::Concurrent => self.decode_sent?.max(sent),
         };
         let step = step.min(first.nanos_since(earliest));

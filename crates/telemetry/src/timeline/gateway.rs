@@ -18,6 +18,10 @@ pub struct GatewayPoints {
     pub scheduled: Option<Moment>,
     /// The upstream request has been handed to the connection.
     pub dispatched: Option<Moment>,
+    /// Where the decode stage is placed by itself: its prefill is done and it is about to be.
+    pub decode_scheduling: Option<Moment>,
+    /// Likewise: its placement is in hand.
+    pub decode_scheduled: Option<Moment>,
     /// The first token-bearing chunk has been handed to the client's connection.
     pub first_token: Option<Moment>,
     /// Likewise the last one.
@@ -166,14 +170,20 @@ impl GatewayPoints {
         Some(self.preprocessed?.nanos_since(self.received))
     }
 
-    /// Admission (or the end of preprocessing, where there is no queue) to placement.
+    /// Admission (or the end of preprocessing, where there is no queue) to placement; and the same of the decode stage,
+    /// where that was placed by itself.
     pub fn schedule(&self) -> Option<u64> {
         let from = self.dequeued.or(self.preprocessed).unwrap_or(self.received);
-        Some(self.scheduled?.nanos_since(from))
+        Some(self.scheduled?.nanos_since(from) + self.decode_schedule().unwrap_or(0))
+    }
+
+    fn decode_schedule(&self) -> Option<u64> {
+        Some(self.decode_scheduled?.nanos_since(self.decode_scheduling?))
     }
 
     /// Splits the TTFT. The stages tile the time up to `dispatched`: a stage that was not entered has no part and its
-    /// time belongs to the next one that was. The rest is split by the coordinator's durations.
+    /// time belongs to the next one that was. The rest is split by the coordinator's durations. Placing the decode stage by
+    /// itself lies between the coordinator's prefill and decode, and is told from its transfer.
     pub fn ttft_parts(&self, upstream: UpstreamParts) -> Option<TtftParts> {
         let ttft = self.ttft()?;
         let mut parts = TtftParts::default();
@@ -191,13 +201,19 @@ impl GatewayPoints {
                 covered = until;
             }
         }
-        let rest = ttft - covered;
+        let mut rest = ttft - covered;
+        let between = self.decode_schedule().map(|between| between.min(rest));
+        if let Some(between) = between {
+            parts.set(Component::Schedule, parts.get(Component::Schedule).unwrap_or(0) + between);
+            rest -= between;
+        }
         if upstream.is_empty() {
             parts.set(Component::Upstream, rest);
             return Some(parts);
         }
+        let transfer = upstream.kv_transfer.map(|transfer| transfer.saturating_sub(between.unwrap_or(0)));
         let rest = parts.take(Component::Prefill, upstream.prefill, rest);
-        let rest = parts.take(Component::KvTransfer, upstream.kv_transfer, rest);
+        let rest = parts.take(Component::KvTransfer, transfer, rest);
         let rest = parts.take(Component::FirstDecode, upstream.first_decode, rest);
         parts.set(Component::Relay, rest);
         Some(parts)

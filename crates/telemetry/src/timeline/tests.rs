@@ -96,6 +96,28 @@ fn an_upstream_that_says_nothing_is_one_part() {
 }
 
 #[test]
+fn placing_the_decode_stage_is_scheduling_and_no_transfer() {
+    let points = GatewayPoints {
+        received: at(0),
+        preprocessed: Some(at(1)),
+        scheduled: Some(at(3)),
+        dispatched: Some(at(3)),
+        decode_scheduling: Some(at(53)),
+        decode_scheduled: Some(at(57)),
+        first_token: Some(at(70)),
+        ..GatewayPoints::default()
+    };
+    // The coordinator's transfer is from the prefill's end to the decoder's start.
+    let said = UpstreamParts { prefill: Some(50 * MS), kv_transfer: Some(7 * MS), first_decode: Some(9 * MS) };
+    let parts = points.ttft_parts(said).unwrap();
+    let got: Vec<_> = parts.iter().map(|(component, nanos)| (component.as_str(), nanos / MS)).collect();
+    let want =
+        [("preprocess", 1), ("schedule", 6), ("dispatch", 0), ("prefill", 50), ("kv_transfer", 3), ("first_decode", 9)];
+    assert_eq!((&got[..6], got[6]), (&want[..], ("relay", 1)));
+    assert_eq!(points.schedule(), Some(6 * MS));
+}
+
+#[test]
 fn tpot_needs_more_than_one_token() {
     let points = GatewayPoints {
         received: at(0),
@@ -153,7 +175,7 @@ proptest! {
         prop_assert_eq!(kv.prefill_on_path, n.prefill_duration.unwrap());
         let window = points.first_token.unwrap().nanos_since(points.prefill_done.unwrap());
         prop_assert!(kv.first_decode_step <= window && !kv.overlapped);
-        prop_assert!(n.coordination.unwrap() <= window);
+        prop_assert!(n.coordination.unwrap() <= kv.overhead, "what lies between the stages is part of it");
     }
 
     #[test]
@@ -179,12 +201,13 @@ proptest! {
     #[test]
     fn gateway_parts_add_up_to_the_ttft(
         preprocessed in moment(), dequeued in moment(), scheduled in moment(), dispatched in moment(),
-        ttft in 0_u64..5_000_000_000, prefill in proptest::option::of(0_u64..5_000_000_000),
+        decode_scheduling in moment(), decode_scheduled in moment(), ttft in 0_u64..5_000_000_000, prefill in proptest::option::of(0_u64..5_000_000_000),
         kv_transfer in proptest::option::of(0_u64..5_000_000_000), first_decode in proptest::option::of(0_u64..5_000_000_000),
     ) {
         let first_token = Some(at(0) + std::time::Duration::from_nanos(ttft));
         let points = GatewayPoints {
-            received: at(0), preprocessed, dequeued, scheduled, dispatched, first_token, ..GatewayPoints::default()
+            received: at(0), preprocessed, dequeued, scheduled, dispatched, decode_scheduling, decode_scheduled, first_token,
+            ..GatewayPoints::default()
         };
         let parts = points.ttft_parts(UpstreamParts { prefill, kv_transfer, first_decode }).unwrap();
         prop_assert_eq!(parts.total(), ttft);

@@ -1,6 +1,6 @@
 //! Who may be placed now, and who waits.
 
-use super::{Flag, Group, flag};
+use super::{Flag, Group, flag, unset};
 
 pub(super) const FLAGS: &[Flag] = &[
     flag(
@@ -41,6 +41,16 @@ pub(super) const FLAGS: &[Flag] = &[
             "DURATION",
             "30s",
             "How long a request may wait for admission before it is answered with 503",
+        ],
+    ),
+    unset(
+        Group::Admission,
+        [
+            "limits-config",
+            "CANDOR_GATEWAY_LIMITS_CONFIG",
+            "FILE",
+            "YAML file of what models and API keys may use: concurrency, requests-per-minute, tokens-per-minute; \
+             read again when it changes",
         ],
     ),
 ];

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::{Args, Running};
+use sha2::{Digest as _, Sha256};
 use telemetry::exposition::{self, Scrape};
 use telemetry::span::SpanRecord;
 use telemetry::{MemorySpans, SpanExport, Telemetry, TelemetryConfig};
@@ -120,6 +121,12 @@ pub fn count(scrape: &Scrape, model: &str, status: u16) -> u64 {
 /// Waits for something that must happen soon. The limit only turns a hang into a failure.
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), what).await.expect("it did not happen")
+}
+
+/// A line of a file of API keys.
+pub fn key_line(name: &str, key: &str) -> String {
+    let hash: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{name}:{hash}\n")
 }
 
 /// Puts a tokenizer of words into a directory: `hi` is 1, every other word 0.
