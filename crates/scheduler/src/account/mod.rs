@@ -81,8 +81,8 @@ impl Account {
         if entries.is_empty() {
             return;
         }
-        for id in listed.into_iter().flat_map(forms) {
-            if let Some(entry) = entries.remove(id) {
+        for listed in listed {
+            if let Some(entry) = forms(listed).find_map(|id| entries.remove(id)) {
                 self.add(entry, -1);
             }
         }
@@ -144,12 +144,24 @@ impl Account {
     }
 }
 
-/// What a request id may have been before the engine made it its own: vLLM puts the API's name before it and an index or
-/// a random word behind it.
+/// What engines put before a request's id to make it their own, by API.
+const PREFIXES: [&str; 5] = ["chatcmpl-", "cmpl-", "embd-", "msg_", "resp_"];
+
+/// What a request's id may have been before an engine made it its own, the likeliest first.
 fn forms(listed: &str) -> impl Iterator<Item = &str> {
-    let bare = ["chatcmpl-", "cmpl-"].into_iter().find_map(|prefix| listed.strip_prefix(prefix)).unwrap_or(listed);
-    let before_plus = bare.split_once('+').map(|(id, _)| id);
-    let before_dash = before_plus.unwrap_or(bare).rsplit_once('-').map(|(id, _)| id);
-    let whole = (bare.len() != listed.len()).then_some(listed);
-    [Some(bare), before_plus, before_dash, whole].into_iter().flatten()
+    let bare = PREFIXES.iter().find_map(|prefix| listed.strip_prefix(prefix));
+    // vLLM may put both behind it: an index, and then a word.
+    let shorter = std::iter::successors(Some(bare.unwrap_or(listed)), |id| without_tail(id)).take(3);
+    shorter.chain(bare.map(|_| listed))
+}
+
+/// The id without what vLLM puts behind it: the index of one of several prompts, or a random word. Whatever else stands behind
+/// the last dash is the client's own.
+fn without_tail(id: &str) -> Option<&str> {
+    let at = id.rfind(['+', '-'])?;
+    let tail = id.get(at + 1..)?;
+    let is_index = (1..=4).contains(&tail.len()) && tail.bytes().all(|byte| byte.is_ascii_digit());
+    let is_word = tail.len() == 8 && tail.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_engines = id.as_bytes().get(at) == Some(&b'+') || is_index || is_word;
+    id.get(..at).filter(|_| is_engines)
 }

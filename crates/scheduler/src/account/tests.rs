@@ -48,6 +48,31 @@ fn a_status_settles_what_it_lists_under_the_engines_own_ids() {
 }
 
 #[test]
+fn every_api_of_an_engine_names_requests_in_its_own_way() {
+    let account = Account::default();
+    for prefix in ["", "cmpl-", "chatcmpl-", "embd-", "msg_", "resp_"] {
+        for tail in ["", "-0", "-12", "-1a2b3c4d", "-0-1a2b3c4d", "+word"] {
+            account.enter("some-request", InferType::Neutral, 1, at(0));
+            let listed = format!("{prefix}some-request{tail}");
+            account.reconcile([&*listed]);
+            assert_eq!(account.exact(), Inflight::default(), "{listed}");
+        }
+    }
+}
+
+#[test]
+fn a_request_is_not_taken_for_one_whose_name_goes_on() {
+    let account = Account::default();
+    for id in ["load", "load-7", "load-last"] {
+        account.enter(id, InferType::Neutral, 1, at(0));
+    }
+    account.reconcile(["cmpl-load-7", "cmpl-load-last"]);
+    assert_eq!(account.exact().requests, 1);
+    account.reconcile(["cmpl-load-last", "cmpl-load-elsewhere"]);
+    assert!(account.release("load"), "whatever else is listed, it is not");
+}
+
+#[test]
 fn age_settles_what_no_status_has() {
     let account = Account::default();
     account.enter("old", InferType::Decode, 5, at(0));
