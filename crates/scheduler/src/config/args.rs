@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::flags::{FLAGS, Flag, Support};
+use super::flags::{self, Flag, HEADINGS, Support};
 
 /// The scheduler's arguments, not yet looked at. Implements [`clap::Args`], so a binary flattens it into its own command line.
 #[derive(Clone, Default)]
@@ -27,7 +27,7 @@ impl Args {
     /// In a debug build, when there is no such flag.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
-        let known = FLAGS.iter().find(|flag| flag.name == name);
+        let known = flags::find(name);
         debug_assert!(known.is_some(), "no flag named {name}");
         if let Some(flag) = known {
             self.given.insert(flag.name, value.into());
@@ -37,7 +37,7 @@ impl Args {
 
     /// The text of a flag, given or by default; empty counts as not set.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        let default = || FLAGS.iter().find(|flag| flag.name == name).and_then(|flag| flag.default);
+        let default = || flags::find(name).and_then(|flag| flag.default);
         let text = self.given.get(name).map(String::as_str).or_else(default)?;
         Some(text.trim()).filter(|text| !text.is_empty())
     }
@@ -48,12 +48,12 @@ impl Args {
     }
 }
 
-fn argument(flag: &'static Flag) -> Arg {
+fn argument(heading: &'static str, flag: &'static Flag) -> Arg {
     let mut argument = Arg::new(flag.name)
         .long(flag.name)
         .value_name(flag.value)
         .help(flag.help)
-        .help_heading(flag.heading)
+        .help_heading(heading)
         .action(ArgAction::Set)
         .overrides_with(flag.name)
         .hide(flag.support == Support::Later);
@@ -71,7 +71,9 @@ fn argument(flag: &'static Flag) -> Arg {
 
 impl clap::Args for Args {
     fn augment_args(command: Command) -> Command {
-        command.args(FLAGS.iter().map(argument))
+        let arguments =
+            |(heading, flags): (&'static str, &'static [Flag])| flags.iter().map(move |flag| argument(heading, flag));
+        command.args(HEADINGS.into_iter().flat_map(arguments))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -87,7 +89,7 @@ impl clap::FromArgMatches for Args {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for flag in FLAGS {
+        for flag in flags::all() {
             let given =
                 matches!(matches.value_source(flag.name), Some(ValueSource::CommandLine | ValueSource::EnvVariable));
             if let Some(text) = matches.get_one::<String>(flag.name).filter(|_| given) {

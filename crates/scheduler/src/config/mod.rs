@@ -16,7 +16,7 @@ use cluster::discovery;
 pub use args::Args;
 
 use crate::policy::{Mode, Parameters, Policy, built_in};
-use flags::{FLAGS, Support};
+use flags::Support;
 use read::Reader;
 
 /// One thing that is wrong with a configuration.
@@ -119,7 +119,7 @@ impl Args {
 
 /// What does not exist yet is refused rather than passed over: an operator who tunes it counts on it.
 fn refuse_later(read: &mut Reader<'_>) {
-    for flag in FLAGS.iter().filter(|flag| flag.support == Support::Later) {
+    for flag in flags::all().filter(|flag| flag.support == Support::Later) {
         let is_off = flag.value == "BOOL" && !read.args().is_given(flag.name)
             || read.args().text(flag.name).is_none_or(|text| flag.value == "BOOL" && text == "false");
         if !is_off {

@@ -25,8 +25,8 @@ fn the_defaults_are_upstreams() {
 
 #[test]
 fn names_are_unique_and_clap_agrees() {
-    let names: std::collections::BTreeSet<_> = FLAGS.iter().map(|flag| flag.name).collect();
-    assert_eq!(names.len(), FLAGS.len());
+    let names: std::collections::BTreeSet<_> = flags::all().map(|flag| flag.name).collect();
+    assert_eq!(names.len(), flags::all().count());
     Args::augment_args(Command::new("scheduler")).debug_assert();
 }
 
