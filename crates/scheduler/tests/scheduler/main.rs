@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests, their helpers included")]
 
 mod api;
+mod discovery;
 mod election;
 mod faults;
 mod lite;
