@@ -11,6 +11,7 @@ use audit::{Bounds, Verdict};
 use crate::fleet::Fleet;
 use crate::forward::Forwarder;
 use crate::live::Live;
+use crate::observed::Observed;
 use crate::placing::Placing;
 use crate::topology::{Connector, GroupConfig, Latency};
 use crate::trial::{Trial, Tried};
@@ -52,12 +53,13 @@ pub struct Args {
     pub directory: Option<PathBuf>,
 }
 
-/// Runs the demo on a runtime of its own, to its verdict (and on, with `--keep`). Ctrl-C stops everything.
+/// Runs the demo on a runtime of its own, to its verdict (and on, with `--keep`). Ctrl-C stops everything, a second one at once.
 ///
 /// # Errors
 /// When a component or the load process cannot run.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    crate::block_on(demo(args))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(demo(args))
 }
 
 async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
@@ -66,10 +68,32 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
     let directory = args.directory.clone().unwrap_or_else(crate::temporary_directory);
     let fleet = Fleet::start_placed(&configs, &directory, &placing(args)).await?;
     let observed = fleet.observe(&observatory_flags(args)).await?;
+    let code = until_interrupted(show(args, &fleet, &observed)).await;
+    // Also then: what the instances have written in a Redis that others read must not outlive them.
+    let stop = async {
+        fleet.forget(observed).await?;
+        fleet.shutdown().await?;
+        code
+    };
+    until_interrupted(stop).await
+}
+
+/// What `control` comes to, unless Ctrl-C comes first. The load process is told of that by the terminal itself, and killed
+/// where it is not.
+async fn until_interrupted(control: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::select! {
+        biased;
+        _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(audit::EXIT_INTERRUPTED)),
+        code = control => code,
+    }
+}
+
+/// Everything there is to see, to the verdict; with `--keep` it never ends.
+async fn show(args: &Args, fleet: &Fleet, observed: &Observed) -> anyhow::Result<ExitCode> {
     writeln!(std::io::stdout(), "\n  observatory: {}\n", observed.url())?;
-    crate::listing::print(&fleet)?;
-    let mut watch = Watch::new(&fleet, args, &observed.url()).await?;
-    let tried = load(&fleet, args, &mut watch).await?;
+    crate::listing::print(fleet)?;
+    let mut watch = Watch::new(fleet, args, &observed.url()).await?;
+    let tried = load(fleet, args, &mut watch).await?;
     let spans = fleet.spans().await?;
     watch.forward().await;
     let verdicts: Vec<Verdict> = tried.into_iter().map(|tried| tried.verdict(&spans, Bounds::default())).collect();
@@ -78,8 +102,6 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
         writeln!(std::io::stdout(), "everything stays up until Ctrl-C")?;
         watch.for_ever().await;
     }
-    fleet.forget(observed).await?;
-    fleet.shutdown().await?;
     Ok(code)
 }
 
