@@ -13,6 +13,7 @@ mod server;
 mod wire;
 
 pub use etcd::Etcd;
+pub use ports::free as free_port;
 pub use prometheus::Prometheus;
 pub use redis::Redis;
 pub use wire::Wire;

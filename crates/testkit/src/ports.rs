@@ -6,7 +6,7 @@ use rand::RngExt as _;
 
 /// A port that nobody listens on. It lies below the range that the system takes clients' ports from, so that a server may be
 /// stopped and started again on it.
-pub(crate) fn free() -> u16 {
+pub fn free() -> u16 {
     let mut random = rand::rng();
     loop {
         let port = random.random_range(20_000..32_000);
