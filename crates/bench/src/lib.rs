@@ -9,6 +9,7 @@
 //! - `process`, [`pin`]: starting, pinning, watching and killing what is measured.
 //! - `frame`: samples, bars, the report; every bench prints its figures beside its bars and ends with a [`Verdict`].
 //! - [`proxy`]: `bench proxy`.
+//! - [`observatory`]: `bench observatory`.
 //! - [`scheduler`], [`policies`]: `bench scheduler` and `bench policies`, over the `stage` that they share.
 //!
 //! Every process is started by the calling thread. The kernel kills them when that thread ends, however it does, so [`run`] belongs on the main thread, outside any async runtime.
@@ -16,11 +17,13 @@
 pub mod engine;
 mod frame;
 mod load;
+pub mod observatory;
 pub mod pin;
 pub mod policies;
 mod poll;
 mod process;
 mod progress;
+mod protobuf;
 pub mod proxy;
 pub mod scheduler;
 mod stage;
@@ -43,6 +46,8 @@ pub struct Args {
 enum Command {
     /// Gateway and sidecar as proxies, beside nginx and haproxy.
     Proxy(proxy::Args),
+    /// What samples and spans cost to take in, to keep, and to show.
+    Observatory(observatory::Args),
     /// What a scheduling decision costs, at 16, 256 and 1,024 instances.
     Scheduler(scheduler::Args),
     /// What a scheduling policy is worth, in the time to the first token.
@@ -102,6 +107,7 @@ pub enum Error {
 pub fn run(args: &Args) -> Result<Verdict, Error> {
     match &args.command {
         Command::Proxy(args) => proxy::run(args),
+        Command::Observatory(args) => observatory::run(args),
         Command::Scheduler(args) => scheduler::run(args),
         Command::Policies(args) => policies::run(args),
         Command::Engine(args) => Ok(engine::run(*args).map(|()| Verdict::Held)?),

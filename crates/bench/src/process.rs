@@ -136,11 +136,20 @@ impl Process {
 
     /// Peak resident set, in bytes (`VmHWM`).
     pub(crate) fn peak_rss(&self) -> Result<u64, ProcessError> {
+        self.memory("VmHWM:")
+    }
+
+    /// Resident set as it is now, in bytes (`VmRSS`).
+    pub(crate) fn rss(&self) -> Result<u64, ProcessError> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> Result<u64, ProcessError> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
             .map_err(|_| self.unwell("is gone".to_owned()))?;
         let kib =
-            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
-        kib.map(|kib: u64| kib * 1024).ok_or_else(|| self.unwell("has no VmHWM".to_owned()))
+            status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix("kB")?.trim().parse().ok());
+        kib.map(|kib: u64| kib * 1024).ok_or_else(|| self.unwell(format!("has no {field}")))
     }
 }
 

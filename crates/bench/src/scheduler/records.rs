@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use crate::protobuf::Record;
+
 /// Keys and values of so many neutral instances, each with something to do.
 pub(super) fn of(instances: usize) -> Vec<(String, Vec<u8>)> {
     let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
@@ -28,29 +30,4 @@ pub(super) fn of(instances: usize) -> Vec<(String, Vec<u8>)> {
         records.push((format!("llumnix:instance_status:{id}"), status.0));
     }
     records
-}
-
-/// A protobuf message.
-#[derive(Default)]
-struct Record(Vec<u8>);
-
-impl Record {
-    fn varint(mut self, mut value: u64) -> Self {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-        self
-    }
-
-    fn int(self, field: u64, value: u64) -> Self {
-        self.varint(field << 3).varint(value)
-    }
-
-    fn text(self, field: u64, value: &str) -> Self {
-        let mut record = self.varint(field << 3 | 2).varint(value.len() as u64);
-        record.0.extend_from_slice(value.as_bytes());
-        record
-    }
 }
