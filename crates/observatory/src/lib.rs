@@ -11,6 +11,7 @@
 //! | spans, samples and logs as they arrive | [`otlp`] |
 //! | the language of questions about samples | [`promql`] |
 //! | the HTTP APIs | [`api`] |
+//! | what outlives the process | `disk` |
 //! | the page, and the stores of others that it can be pointed at | `page`, `elsewhere` |
 //! | flags, and what they become | [`config`] |
 //!
@@ -20,6 +21,7 @@
 
 pub mod api;
 pub mod config;
+mod disk;
 mod elsewhere;
 pub mod metrics;
 pub mod otlp;
@@ -32,6 +34,7 @@ pub mod traceql;
 pub mod traces;
 
 pub use config::{Args, Config, Fault};
+pub use disk::DiskError;
 pub use elsewhere::Backend;
 pub use running::{Running, StartError, start};
 pub use state::State;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use proxy::server::{BindError, Listener, ListenerConfig};
 use proxy::{Drain, DrainReport};
-use telemetry::{Telemetry, clock};
+use telemetry::Telemetry;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
+use crate::disk::DiskError;
 use crate::server::{handle, receive};
-use crate::state::{State, unix_millis};
-use crate::traces::LogError;
+use crate::state::State;
 
 /// How often what is too old is looked for.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(15);
@@ -25,7 +25,7 @@ pub enum StartError {
     Bind(#[from] BindError),
     /// The data directory cannot be used.
     #[error(transparent)]
-    Data(#[from] LogError),
+    Data(#[from] DiskError),
 }
 
 /// An observatory at work. Dropping it does not stop it; [`Running::shutdown`] does.
@@ -78,10 +78,13 @@ async fn maintain(state: Arc<State>) {
     loop {
         tokio::select! {
             () = state.drain.begun() => return,
-            _ = tick.tick() => {
-                state.metrics.maintain(unix_millis());
-                state.spans.prune(clock::now());
-            }
+            _ = tick.tick() => {}
+        }
+        // A disk may be slow; whoever is served here does not wait for it.
+        let maintaining = Arc::clone(&state);
+        if let Err(error) = tokio::task::spawn_blocking(move || maintaining.maintain()).await {
+            tracing::error!(%error, "the stores are not kept within their bounds any more");
+            return;
         }
     }
 }
@@ -90,6 +93,13 @@ impl Running {
     /// Stops accepting, lets the requests in flight finish for at most the drain time-out, and says whether they did.
     pub async fn shutdown(self) -> DrainReport {
         let report = self.state.drain.finish(self.drain_timeout).await;
+        self.state.metrics.sync();
+        if let Some(log) = &self.state.log {
+            log.sync();
+        }
+        if let Some(data_dir) = &self.state.data_dir {
+            data_dir.release();
+        }
         tracing::info!(complete = report.complete, cut = report.cut, "observatory stopped");
         report
     }

@@ -1,21 +1,20 @@
 //! What all requests of an observatory share.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use proxy::Drain;
 use telemetry::Telemetry;
 use telemetry::clock;
-use telemetry::observatory::{Observatory, Samples};
+use telemetry::observatory::{DiskLevels, Observatory, Samples, watch_disk};
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, Secret};
+use crate::disk::{DataDir, DiskError, Health};
 use crate::elsewhere::Elsewhere;
 use crate::metrics::scrape::Targets;
-use crate::metrics::store::{Stats, Store};
+use crate::metrics::store::{Limits, Stats, Store};
 use crate::otlp::Receiver;
 use crate::promql;
-use crate::running::StartError;
 use crate::traces::{SpanLog, SpanStore};
 
 /// Queries evaluated at once. Each may hold as many samples as the limits say.
@@ -36,6 +35,9 @@ pub struct State {
     pub(crate) telemetry: Observatory,
     /// Stops everything.
     pub drain: Drain,
+    /// What is kept on the disk, where anything is.
+    pub(crate) log: Option<Arc<SpanLog>>,
+    pub(crate) data_dir: Option<DataDir>,
     pub(crate) token: Option<Secret>,
     pub(crate) elsewhere: Elsewhere,
     /// When this observatory began to take data in: Unix milliseconds.
@@ -46,11 +48,17 @@ pub struct State {
 }
 
 impl State {
-    pub(crate) fn new(config: &Config, process: Arc<Telemetry>, drain: Drain) -> Result<Self, StartError> {
-        let metrics = Arc::new(Store::new(config.limits));
+    pub(crate) fn new(config: &Config, process: Arc<Telemetry>, drain: Drain) -> Result<Self, DiskError> {
         let spans = Arc::new(SpanStore::new(config.traces.limits));
-        let log = config.traces.data_dir.as_deref().map(|folder| restored(folder, &spans)).transpose()?;
-        let receiver = Arc::new(Receiver::new(Arc::clone(&spans), log, Arc::clone(&metrics), &process));
+        let data_dir = config.data_dir.as_deref().map(DataDir::open).transpose()?;
+        let (metrics, log) = match &data_dir {
+            Some(data_dir) => restored(data_dir, config.limits, &spans)?,
+            None => (Store::new(config.limits), None),
+        };
+        let metrics = Arc::new(metrics);
+        let log = log.map(Arc::new);
+        watch_disk(&process, said_of_files(metrics.health()), said_of_files(log.as_ref().map(|log| log.health())));
+        let receiver = Arc::new(Receiver::new(Arc::clone(&spans), log.clone(), Arc::clone(&metrics), &process));
         let store = Arc::clone(&metrics);
         let telemetry = Observatory::new(&process, move || said_of(store.stats()));
         Ok(Self {
@@ -59,6 +67,8 @@ impl State {
             telemetry,
             spans,
             receiver,
+            log,
+            data_dir,
             process,
             drain,
             token: config.token.clone(),
@@ -70,11 +80,33 @@ impl State {
     }
 }
 
-/// Reads back what was kept of spans.
-fn restored(folder: &Path, spans: &SpanStore) -> Result<SpanLog, StartError> {
-    let (log, restored) = SpanLog::open(&folder.join("spans"), spans, clock::now())?;
-    tracing::info!(spans = restored, folder = %folder.display(), "spans read back");
-    Ok(log)
+/// Reads back what was kept.
+fn restored(data_dir: &DataDir, limits: Limits, spans: &SpanStore) -> Result<(Store, Option<SpanLog>), DiskError> {
+    let began = clock::now();
+    let (metrics, of_samples) = Store::kept(limits, &data_dir.folder("samples"), unix_millis())?;
+    let (log, of_spans) = SpanLog::open(&data_dir.folder("spans"), spans, clock::now())?;
+    let stats = metrics.stats();
+    tracing::info!(
+        series = stats.series,
+        samples = stats.samples,
+        spans = spans.stats().spans,
+        damaged = of_samples.damaged + of_spans.damaged,
+        took = ?(clock::now() - began),
+        "samples and spans read back"
+    );
+    Ok((metrics, Some(log)))
+}
+
+/// What files say, in telemetry's terms.
+fn said_of_files(health: Option<Arc<Health>>) -> impl Fn() -> DiskLevels + Clone + Send + Sync + 'static {
+    move || {
+        let of = |health: &Arc<Health>| DiskLevels {
+            bytes: health.bytes(),
+            failures: health.failures(),
+            damaged: health.damaged(),
+        };
+        health.as_ref().map(of).unwrap_or_default()
+    }
 }
 
 /// What the store says, in telemetry's terms.
@@ -89,6 +121,19 @@ fn said_of(stats: Stats) -> Samples {
         over_limit: stats.over_limit,
         expired: stats.expired,
         evicted: stats.evicted,
+    }
+}
+
+impl State {
+    /// Keeps the stores within their bounds, on the disk as well, and brings what was written there onto it.
+    pub(crate) fn maintain(&self) {
+        self.metrics.maintain(unix_millis());
+        self.spans.prune(clock::now());
+        self.metrics.sync();
+        if let Some(log) = &self.log {
+            log.forget(&self.spans);
+            log.sync();
+        }
     }
 }
 

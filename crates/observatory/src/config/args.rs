@@ -1,6 +1,7 @@
 //! The flags themselves.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::TraceArgs;
@@ -25,6 +26,9 @@ pub struct Args {
     /// Series at once; further label sets are refused and counted
     #[arg(long, env = "CANDOR_OBSERVATORY_MAX_SERIES", value_name = "COUNT", default_value_t = 200_000)]
     pub max_series: usize,
+    /// Folder in which samples and spans outlive a restart; one process at a time may use it
+    #[arg(long, env = "CANDOR_OBSERVATORY_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Prometheus to ask instead of storing samples, such as http://prometheus:9090
     #[arg(long, env = "CANDOR_OBSERVATORY_PROMETHEUS_URL", value_name = "URL")]
     pub prometheus_url: Option<String>,

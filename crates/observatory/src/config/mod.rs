@@ -7,6 +7,7 @@ pub use args::Args;
 pub use traces::{TraceArgs, TraceConfig};
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::elsewhere::Backend;
@@ -23,6 +24,8 @@ pub struct Config {
     pub token: Option<Secret>,
     /// What the store of samples may hold.
     pub limits: Limits,
+    /// Where samples and spans are kept on the disk.
+    pub data_dir: Option<PathBuf>,
     /// A Prometheus that answers instead of the store of samples.
     pub prometheus: Option<Backend>,
     /// A Tempo that answers instead of the store of spans.
@@ -149,6 +152,7 @@ impl Args {
             listen: self.listen,
             token: token.map(Secret),
             limits: Limits { retention: self.retention, max_bytes: self.max_bytes, max_series: self.max_series },
+            data_dir: self.data_dir,
             prometheus,
             tempo,
             targets: self.scrape,

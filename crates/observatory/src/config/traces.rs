@@ -1,7 +1,6 @@
 //! Flags of what takes spans in and keeps them.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Fault;
@@ -19,9 +18,6 @@ pub struct TraceArgs {
     /// Memory for spans; the oldest go first
     #[arg(long, env = "CANDOR_OBSERVATORY_MAX_SPAN_BYTES", value_name = "BYTES", default_value_t = 512 << 20)]
     pub max_span_bytes: usize,
-    /// Folder in which spans outlive a restart
-    #[arg(long, env = "CANDOR_OBSERVATORY_DATA_DIR", value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
 }
 
 /// What takes spans in and keeps them, validated.
@@ -31,8 +27,6 @@ pub struct TraceConfig {
     pub otlp: Vec<SocketAddr>,
     /// What the store of spans may hold.
     pub limits: Limits,
-    /// Where spans are written.
-    pub data_dir: Option<PathBuf>,
 }
 
 impl TraceArgs {
@@ -48,6 +42,6 @@ impl TraceArgs {
             faults.push(Fault::Range { flag: "max-span-bytes", expected: "a mebibyte (1048576) or more" });
         }
         let limits = Limits { retention, max_bytes: self.max_span_bytes, ..Limits::default() };
-        TraceConfig { otlp, limits, data_dir: self.data_dir }
+        TraceConfig { otlp, limits }
     }
 }

@@ -42,7 +42,7 @@ const LOG_EVERY_NANOS: u64 = 10_000_000_000;
 /// What takes OTLP's requests.
 pub struct Receiver {
     spans: Arc<SpanStore>,
-    log: Option<SpanLog>,
+    log: Option<Arc<SpanLog>>,
     samples: Arc<Store>,
     receiving: Receiving,
     at_once: Semaphore,
@@ -89,7 +89,7 @@ pub(crate) enum Encoding {
 impl Receiver {
     /// A receiver that fills these stores.
     #[must_use]
-    pub fn new(spans: Arc<SpanStore>, log: Option<SpanLog>, samples: Arc<Store>, telemetry: &Telemetry) -> Self {
+    pub fn new(spans: Arc<SpanStore>, log: Option<Arc<SpanLog>>, samples: Arc<Store>, telemetry: &Telemetry) -> Self {
         let receiving = Receiving::new(telemetry);
         let watched = Arc::clone(&spans);
         receiving.watch(move || {
@@ -164,10 +164,8 @@ impl Receiver {
         });
         if let Some(log) = &self.log
             && accepted.spans > 0
-            && let Err(error) = log.append(request, &self.spans)
         {
-            self.receiving.log_failed();
-            tracing::warn!(%error, "spans could not be written to the data directory; they are kept in memory only");
+            log.append(request, &self.spans);
         }
         let message = match accepted.rejected {
             0 => String::new(),

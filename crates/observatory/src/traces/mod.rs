@@ -15,7 +15,7 @@ mod tags;
 
 pub use block::Block;
 pub use ingest::{Accepted, SpanLimits};
-pub use log::{LogError, SpanLog};
+pub use log::SpanLog;
 pub use render::trace_data;
 pub use store::{Limits, SpanStore, Stats, Stored};
 pub use tags::{TagScope, tag_names};

@@ -5,5 +5,6 @@
 mod api;
 mod conformance;
 mod page;
+mod restart;
 mod scrape;
 mod support;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use http::{Method, Request, StatusCode, header};
 use observatory::metrics::store::Sample;
-use observatory::{Args, Running};
+use observatory::{Args, Running, StartError};
 use proxy::{Body, Client, ClientConfig, Target, body};
 use serde_json::Value;
 use telemetry::{Telemetry, TelemetryConfig, clock};
@@ -16,13 +16,18 @@ pub(crate) fn now() -> i64 {
 
 /// Starts an observatory on free ports, with further flags.
 pub(crate) async fn start(flags: &[&str]) -> Running {
+    try_start(flags).await.unwrap()
+}
+
+/// Starts one, or says why not.
+pub(crate) async fn try_start(flags: &[&str]) -> Result<Running, StartError> {
     use clap::{Args as _, Command, FromArgMatches as _};
     let command = Args::augment_args(Command::new("observatory").no_binary_name(true));
     let free = ["--listen=127.0.0.1:0", "--otlp-grpc-listen=127.0.0.1:0", "--otlp-http-listen=127.0.0.1:0"];
     let flags = free.iter().chain(flags);
     let args = Args::from_arg_matches(&command.get_matches_from(flags)).unwrap();
     let telemetry = Telemetry::new(TelemetryConfig::new("candor-observatory")).unwrap();
-    observatory::start(args.validate().unwrap(), telemetry).await.unwrap()
+    observatory::start(args.validate().unwrap(), telemetry).await
 }
 
 /// Appends samples to one series.
@@ -70,6 +75,17 @@ pub(crate) async fn post_to(addr: SocketAddr, path: &str, form: &[(&str, &str)])
         .uri(path)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
     send(addr, request.body(Body::from(form)).unwrap()).await
+}
+
+/// Asks a server with GET.
+pub(crate) async fn get_from(addr: SocketAddr, path: &str) -> Answer {
+    send(addr, Request::get(path).body(Body::Empty).unwrap()).await
+}
+
+/// Sends JSON to a server.
+pub(crate) async fn post_json(addr: SocketAddr, path: &str, body: String) -> Answer {
+    let request = Request::builder().method(Method::POST).uri(path).header(header::CONTENT_TYPE, "application/json");
+    send(addr, request.body(Body::from(body)).unwrap()).await
 }
 
 /// Sends a request.

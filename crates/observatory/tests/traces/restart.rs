@@ -21,7 +21,7 @@ async fn spans_are_there_again_after_a_restart_and_a_torn_end_is_cut_off() {
     assert_eq!(segments.len(), 1);
     let mut damaged = std::fs::read(&segments[0]).unwrap();
     let sound = damaged.len();
-    damaged.extend([0, 0, 1, 0, 7, 7, 7]);
+    damaged.extend([0, 0, 1, 0, 7, 7, 7, 7, 7, 7]);
     std::fs::write(&segments[0], damaged).unwrap();
 
     for round in 0..2 {

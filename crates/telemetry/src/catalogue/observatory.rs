@@ -19,6 +19,9 @@ pub(crate) const SPAN_FATES: &[&str] = &["stored", "repeated", "rejected"];
 /// Why a span left the store.
 pub(crate) const SPAN_ENDS: &[&str] = &["expired", "evicted"];
 
+/// What is kept on the disk.
+const STORE: &[Label] = &[Label::closed("store", &["metrics", "spans"])];
+
 pub(crate) static OTLP_REQUESTS_TOTAL: Metric = counter(
     "observatory_otlp_requests_total",
     "Requests with telemetry by signal: accepted, partial (some of it was left out), or refused.",
@@ -45,9 +48,20 @@ pub(crate) static SPANS_DROPPED_TOTAL: Metric = counter(
 pub(crate) static SPANS: Metric = gauge("observatory_spans", Unit::Count, "Spans held.");
 pub(crate) static TRACES: Metric = gauge("observatory_traces", Unit::Count, "Traces held.");
 pub(crate) static SPAN_BYTES: Metric = gauge("observatory_span_bytes", Unit::Bytes, "Memory that spans take.");
-pub(crate) static SPAN_LOG_FAILURES_TOTAL: Metric =
-    counter("observatory_span_log_failures_total", "Requests whose spans could not be written to the data directory.")
-        .observed("when a write fails");
+pub(crate) static DISK_BYTES: Metric =
+    gauge("observatory_disk_bytes", Unit::Bytes, "Bytes of the files of the data directory.").labels(STORE);
+pub(crate) static DISK_FAILURES_TOTAL: Metric = counter(
+    "observatory_disk_failures_total",
+    "Batches that could not be written to the data directory; they are in memory only.",
+)
+.labels(STORE)
+.observed("read at scrape time");
+pub(crate) static DISK_DAMAGED_TOTAL: Metric = counter(
+    "observatory_disk_damaged_total",
+    "Records, ends of files and whole files of the data directory that could not be read back at the start.",
+)
+.labels(STORE)
+.observed("read at scrape time");
 
 pub(super) static ALL: &[&Metric] = &[
     &OTLP_REQUESTS_TOTAL,
@@ -57,5 +71,7 @@ pub(super) static ALL: &[&Metric] = &[
     &SPANS,
     &TRACES,
     &SPAN_BYTES,
-    &SPAN_LOG_FAILURES_TOTAL,
+    &DISK_BYTES,
+    &DISK_FAILURES_TOTAL,
+    &DISK_DAMAGED_TOTAL,
 ];

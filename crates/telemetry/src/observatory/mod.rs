@@ -1,7 +1,9 @@
 //! The observatory's recorder: what it received, and what it keeps.
 
+mod disk;
 mod samples;
 
+pub use disk::{DiskLevels, watch_disk};
 pub use samples::{Observatory, Samples};
 
 use crate::Telemetry;
@@ -66,7 +68,6 @@ pub struct Receiving {
     repeated: Counter,
     rejected: Counter,
     cut: Counter,
-    log_failures: Counter,
 }
 
 impl Receiving {
@@ -86,7 +87,6 @@ impl Receiving {
             repeated,
             rejected,
             cut: registry.counter(&catalogue::SPAN_VALUES_CUT_TOTAL).with([]),
-            log_failures: registry.counter(&catalogue::SPAN_LOG_FAILURES_TOTAL).with([]),
         }
     }
 
@@ -111,11 +111,6 @@ impl Receiving {
         self.repeated.add(fates.repeated);
         self.rejected.add(fates.rejected);
         self.cut.add(fates.cut);
-    }
-
-    /// Spans could not be written to disk.
-    pub fn log_failed(&self) {
-        self.log_failures.inc();
     }
 
     /// Says where the levels are read when somebody scrapes.

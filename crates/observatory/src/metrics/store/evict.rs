@@ -41,6 +41,7 @@ impl Inner {
     }
 
     fn drop_before(&mut self, cutoff: i64) -> u64 {
+        self.cutoff = self.cutoff.max(cutoff);
         let mut dropped = 0;
         for id in 0..self.series.len() {
             let Some(series) = &mut self.series[id] else { continue };

@@ -41,16 +41,17 @@ pub(super) struct Exemplars {
 }
 
 impl Exemplars {
-    /// Keeps an exemplar, unless it is the last of its series once more.
-    pub(super) fn push(&mut self, series: Labels, exemplar: Exemplar) {
+    /// Keeps an exemplar, unless it is the last of its series once more; gives back what is kept.
+    pub(super) fn push(&mut self, series: Labels, exemplar: Exemplar) -> Option<&Exemplar> {
         let identity = (exemplar.at, exemplar.value.to_bits());
         if self.last.insert(series.clone(), identity) == Some(identity) {
-            return;
+            return None;
         }
         if self.ring.len() >= MOST {
             self.ring.pop_front();
         }
         self.ring.push_back((series, exemplar));
+        self.ring.back().map(|(_, kept)| kept)
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -2,26 +2,32 @@
 //!
 //! Nothing is refused or dropped silently: [`Stats`] counts every fate, and each cause is logged when it begins.
 
+mod appender;
 mod bits;
 mod chunk;
 mod evict;
 mod exemplars;
 mod index;
+mod journal;
 mod series;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock};
 use promql_parser::label::Matcher;
 
+pub use appender::Appender;
 pub use chunk::Sample;
 pub use exemplars::{Exemplar, ExemplarSeries};
 
 use super::Labels;
+use crate::disk::{self, DiskError, Health, Replayed};
 use exemplars::Exemplars;
 use index::Index;
+use journal::Journal;
 use series::{Pushed, Series};
 
 /// The value that says "this series ends here": a NaN that no arithmetic makes.
@@ -117,6 +123,8 @@ pub struct Selected {
 pub struct Store {
     limits: Limits,
     inner: RwLock<Inner>,
+    /// What is kept on the disk. Whoever holds both locks took this one first.
+    journal: Option<Mutex<Journal>>,
 }
 
 #[derive(Default)]
@@ -127,21 +135,43 @@ struct Inner {
     exemplars: Exemplars,
     metadata: BTreeMap<Arc<str>, Metadata>,
     stats: Stats,
-}
-
-/// Appends many samples under one lock.
-pub struct Appender<'a> {
-    limits: Limits,
-    inner: RwLockWriteGuard<'a, Inner>,
-    now: i64,
-    refused: Option<Refused>,
+    /// What is before was dropped, and is not wanted back.
+    cutoff: i64,
 }
 
 impl Store {
     /// An empty store.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, inner: RwLock::default() }
+        Self { limits, inner: RwLock::default(), journal: None }
+    }
+
+    /// A store that keeps what it takes in a folder as well, filled with what is there already. `now` is the current time
+    /// in Unix milliseconds.
+    pub(crate) fn kept(limits: Limits, folder: &Path, now: i64) -> Result<(Self, Replayed), DiskError> {
+        let mut inner = Inner::default();
+        let (journal, replayed) = Journal::open(folder, &mut inner, limits, now)?;
+        // What has been taken is counted from here on.
+        inner.stats = Stats {
+            series: inner.stats.series,
+            bytes: inner.stats.bytes,
+            samples: inner.stats.samples,
+            ..Stats::default()
+        };
+        let store = Self { limits, inner: RwLock::new(inner), journal: Some(Mutex::new(journal)) };
+        store.maintain(now);
+        Ok((store, replayed))
+    }
+
+    /// How what is on the disk fares, where anything is.
+    pub(crate) fn health(&self) -> Option<Arc<Health>> {
+        self.journal.as_ref().map(|journal| Arc::clone(journal.lock().health()))
+    }
+
+    /// Waits until what was taken so far is on the disk, so that a power cut leaves it there.
+    pub(crate) fn sync(&self) {
+        let file = self.journal.as_ref().and_then(|journal| journal.lock().current());
+        disk::sync(file, "samples");
     }
 
     /// What the store may hold.
@@ -152,7 +182,7 @@ impl Store {
 
     /// Begins to append; readers wait until the appender is dropped. `now` is the current time in Unix milliseconds.
     pub fn appender(&self, now: i64) -> Appender<'_> {
-        Appender { limits: self.limits, inner: self.inner.write(), now, refused: None }
+        Appender::new(self.journal.as_ref(), &self.inner, self.limits, now)
     }
 
     /// Decodes the samples from `from` to `to` (milliseconds, both included) of every series that matches, until there are
@@ -218,10 +248,14 @@ impl Store {
 
     /// Drops what is older than the retention at `now`, and the oldest where the bytes are exceeded.
     pub fn maintain(&self, now: i64) {
-        let retention = i64::try_from(self.limits.retention.as_millis()).unwrap_or(i64::MAX);
         let mut inner = self.inner.write();
-        inner.expire(now.saturating_sub(retention));
+        inner.expire(now.saturating_sub(millis(self.limits.retention)));
         inner.shrink(self.limits.max_bytes);
+        let cutoff = inner.cutoff;
+        drop(inner);
+        if let Some(journal) = &self.journal {
+            journal.lock().forget(cutoff);
+        }
     }
 }
 
@@ -260,9 +294,9 @@ impl Inner {
         Ok(id)
     }
 
-    fn push(&mut self, id: u32, sample: Sample) -> Result<(), Refused> {
+    fn push(&mut self, id: u32, sample: Sample) -> Result<Pushed, Refused> {
         let Some(series) = self.series.get_mut(id as usize).and_then(Option::as_mut) else {
-            return Ok(());
+            return Ok(Pushed::Known);
         };
         let before = series.bytes();
         let pushed = series.push(sample)?;
@@ -271,108 +305,30 @@ impl Inner {
             self.stats.samples += 1;
             self.stats.stored += 1;
         }
-        Ok(())
+        Ok(pushed)
+    }
+
+    /// Says what the family `name` is; the last word counts. `None` where that was known, or there are too many.
+    fn describe(&mut self, name: &Arc<str>, metadata: Metadata) -> Option<()> {
+        let full = self.metadata.len() >= MAX_FAMILIES;
+        match self.metadata.get_mut(name) {
+            Some(known) if *known == metadata => None,
+            Some(known) => {
+                *known = metadata;
+                Some(())
+            }
+            None if full => None,
+            None => {
+                self.metadata.insert(Arc::clone(name), metadata);
+                Some(())
+            }
+        }
     }
 }
 
-impl Appender<'_> {
-    /// Appends a sample to the series of these labels, which are sorted by name, each there once and none empty. A sample
-    /// that is there already, with the same value, is no fault.
-    ///
-    /// # Errors
-    /// Says why a sample was not taken. It is counted here; the next one may be taken all the same.
-    pub fn append(&mut self, labels: &[(&str, &str)], sample: Sample) -> Result<(), Refused> {
-        self.append_to(labels, sample).map(drop)
-    }
-
-    /// Appends as [`Appender::append`] does, to a series that there may be beyond the limit: for the few that say how the
-    /// others fare.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn append_always(&mut self, labels: &[(&str, &str)], sample: Sample) -> Result<(), Refused> {
-        let limits = self.limits;
-        self.limits = Limits { max_series: usize::MAX, max_bytes: usize::MAX, ..limits };
-        let appended = self.append(labels, sample);
-        self.limits = limits;
-        appended
-    }
-
-    /// Appends as [`Appender::append`] does, and says which series that was.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn append_to(&mut self, labels: &[(&str, &str)], sample: Sample) -> Result<Labels, Refused> {
-        let appended = self.try_append(labels, sample);
-        if let Err(refused) = appended {
-            self.count(refused);
-        }
-        let series = |id: u32| self.inner.series.get(id as usize)?.as_ref();
-        appended.map(|id| series(id).map_or_else(Labels::empty, |series| series.labels().clone()))
-    }
-
-    fn try_append(&mut self, labels: &[(&str, &str)], sample: Sample) -> Result<u32, Refused> {
-        debug_assert!(labels.windows(2).all(|pair| pair[0].0 < pair[1].0), "labels are sorted: {labels:?}");
-        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        if sample.at > self.now.saturating_add(millis(AHEAD)) {
-            return Err(Refused::TooNew);
-        }
-        if sample.at < self.now.saturating_sub(millis(self.limits.retention)) {
-            return Err(Refused::TooOld);
-        }
-        let id = self.inner.find_or_create(labels, self.limits)?;
-        self.inner.push(id, sample)?;
-        Ok(id)
-    }
-
-    /// Keeps an exemplar of a series.
-    pub fn exemplar(&mut self, labels: &[(&str, &str)], exemplar: Exemplar) {
-        let hash = self.inner.index.hash(labels);
-        let inner = &mut *self.inner;
-        let known = inner.index.with_hash(hash).iter().filter_map(|id| inner.series.get(*id as usize)?.as_ref());
-        if let Some(series) = known.into_iter().find(|series| series.labels().is(labels)) {
-            inner.exemplars.push(series.labels().clone(), exemplar);
-        }
-    }
-
-    /// Says what the family `name` is; the last word counts.
-    pub fn describe(&mut self, name: &str, metadata: Metadata) {
-        let families = &mut self.inner.metadata;
-        if let Some(known) = families.get_mut(name) {
-            *known = metadata;
-        } else if families.len() < MAX_FAMILIES {
-            families.insert(Arc::from(name), metadata);
-        }
-    }
-
-    fn count(&mut self, refused: Refused) {
-        let stats = &mut self.inner.stats;
-        match refused {
-            Refused::OutOfOrder => stats.out_of_order += 1,
-            Refused::TooOld => stats.too_old += 1,
-            Refused::TooNew => stats.too_new += 1,
-            Refused::OverLimit => stats.over_limit += 1,
-        }
-        self.refused = Some(refused);
-    }
-}
-
-impl Drop for Appender<'_> {
-    /// One line per batch, however many samples of it were refused.
-    fn drop(&mut self) {
-        if let Some(why) = self.refused {
-            let stats = self.inner.stats;
-            tracing::warn!(
-                %why,
-                series = stats.series,
-                over_limit = stats.over_limit,
-                out_of_order = stats.out_of_order,
-                too_old = stats.too_old,
-                too_new = stats.too_new,
-                "samples refused; the counts are since the start"
-            );
-        }
-    }
+/// A duration in milliseconds.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Whether a label set satisfies all matchers.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::Refused;
 use super::chunk::{Chunk, Head, Sample};
+use super::journal::Named;
 use crate::metrics::Labels;
 
 /// What a series costs beside its chunks: itself, its pairs, its entries in the index.
@@ -18,6 +19,7 @@ pub(super) struct Series {
     chunks: VecDeque<Chunk>,
     chunk_bytes: usize,
     head: Option<Head>,
+    named: Named,
 }
 
 /// Whether a sample was new.
@@ -31,11 +33,16 @@ pub(super) enum Pushed {
 
 impl Series {
     pub(super) fn new(labels: Labels, hash: u64) -> Self {
-        Self { labels, hash, chunks: VecDeque::new(), chunk_bytes: 0, head: None }
+        Self { labels, hash, chunks: VecDeque::new(), chunk_bytes: 0, head: None, named: Named::NOWHERE }
     }
 
     pub(super) fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    /// Its labels, and where they are written down.
+    pub(super) fn naming(&mut self) -> (&Labels, &mut Named) {
+        (&self.labels, &mut self.named)
     }
 
     pub(super) fn hash(&self) -> u64 {

@@ -153,7 +153,7 @@ fn the_oldest_go_first() {
     drop(appender);
     let before = store.stats();
     let limits = Limits { max_bytes: usize::try_from(before.bytes).unwrap() / 2, ..store.limits() };
-    let store = Store { limits, inner: store.inner };
+    let store = Store { limits, ..store };
     store.maintain(NOW);
     let after = store.stats();
     assert!(after.bytes <= before.bytes / 2, "{after:?}");
