@@ -159,7 +159,7 @@ impl Legs<'_> {
         record: &mut Record,
     ) -> Result<Response<UpstreamBody>, End> {
         let shared = Mutex::new(record);
-        let send = self.decoder.client.send_with(&self.decoder.target, self.asked.leg(body), |headers, sent| {
+        let send = self.decoder.ask(self.asked, body, |headers, sent| {
             shared.lock().decode_sent(sent).inject(headers);
         });
         let mut send = std::pin::pin!(send);
@@ -170,7 +170,7 @@ impl Legs<'_> {
                     ended.note(&mut shared.lock()).map_err(End::Prefill)?;
                 }
                 response = &mut send => {
-                    return response.map_err(|error| End::Decode(Failure::decoder(&error)));
+                    return response.map_err(End::Decode);
                 }
             }
         }

@@ -84,6 +84,12 @@ impl Failure {
         Self::Made { stage: Stage::Decode, blame: blame(error), error: ApiError::new(kind, message) }
     }
 
+    /// Whether there was no connection to the decoder, so that it has seen nothing.
+    #[must_use]
+    pub fn is_unreached(&self) -> bool {
+        matches!(self, Self::Made { stage: Stage::Decode, blame: Blame::Network, error } if error.status() == 503)
+    }
+
     /// How the request ended, for the record.
     #[must_use]
     pub fn outcome(&self) -> Outcome {

@@ -7,12 +7,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{HeaderMap, Response};
 use pd::{Handover, Protocol};
 use proxy::body::next_frame;
+use proxy::client::UpstreamBody;
 use proxy::{Client, Drain, Target};
 use telemetry::clock::{self, Moment};
 
 use crate::asked::Asked;
+use crate::failure::Failure;
 
 /// A decoder on this host that was given a request this long ago has read it, and frees the blocks by itself when the
 /// connection closes (tried with vLLM 0.32). Within it, one fetch too many is better than blocks that stay.
@@ -29,6 +33,19 @@ pub struct Decoder {
     pub target: Target,
     /// Who waits at shutdown for legs that outlive their client.
     pub drain: Drain,
+}
+
+impl Decoder {
+    /// Sends it a leg and waits for the head of its answer.
+    pub(crate) async fn ask(
+        &self,
+        asked: &Asked,
+        body: Bytes,
+        finish_head: impl FnMut(&mut HeaderMap, Moment),
+    ) -> Result<Response<UpstreamBody>, Failure> {
+        let sent = self.client.send_with(&self.target, asked.leg(body), finish_head).await;
+        sent.map_err(|error| Failure::decoder(&error))
+    }
 }
 
 /// Releases a prefill's blocks when it is dropped before [`Release::disarm`].
@@ -49,20 +66,16 @@ impl Release {
         Self { armed: Some(Armed { decoder, protocol, asked, handover }), sent: None }
     }
 
-    /// The decoder has been chosen, and may be another than was thought.
-    pub(crate) fn retarget(&mut self, decoder: &Decoder) {
+    /// The decode leg has been handed to the connection of `decoder`, which may be another than was thought.
+    pub(crate) fn sent(&mut self, at: Moment, decoder: &Decoder) {
+        self.sent = Some(at);
         if let Some(armed) = &mut self.armed {
             armed.decoder.clone_from(decoder);
         }
     }
 
-    /// The decode leg has been handed to its connection.
-    pub(crate) fn sent(&mut self, at: Moment) {
-        self.sent = Some(at);
-    }
-
-    /// The decoder has answered, or is not there: nothing is left to do.
-    pub(crate) fn disarm(mut self) {
+    /// Nothing is left to do: a decoder has answered, or has the blocks for whatever else.
+    pub(crate) fn disarm(&mut self) {
         self.armed = None;
     }
 }
@@ -100,6 +113,6 @@ impl Armed {
     }
 }
 
-fn release_body(protocol: Protocol, asked: &Asked, handover: &Handover) -> Option<bytes::Bytes> {
+fn release_body(protocol: Protocol, asked: &Asked, handover: &Handover) -> Option<Bytes> {
     protocol.serial(asked.api, &asked.body)?.release(handover)
 }

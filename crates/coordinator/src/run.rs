@@ -77,7 +77,7 @@ pub struct Decoded {
 }
 
 /// A request between its stages: the prompt is computed, and nobody generates yet. Dropped like that, the prefill's blocks
-/// are freed by a decode leg for one token.
+/// are freed by a decode leg for one token: at the decoder that has been given the request, else at the spare one.
 pub struct Prefilled {
     asked: Arc<Asked>,
     decode: Bytes,
@@ -132,7 +132,9 @@ impl Runner {
         }
     }
 
-    fn may_decode_alone(&self, failure: &Failure) -> bool {
+    /// Whether the decoder is to make up for a failure by doing everything.
+    #[must_use]
+    pub fn may_decode_alone(&self, failure: &Failure) -> bool {
         failure.stage() == Stage::Prefill && self.settings.on_prefill_failure == OnPrefillFailure::DecodeOnly
     }
 
@@ -170,21 +172,23 @@ impl Runner {
         Ok(Prefilled { asked: Arc::clone(asked), decode, cached, release })
     }
 
-    /// The second stage of a serial protocol.
+    /// The second stage of a serial protocol. Where `decoder` is not there ([`Failure::is_unreached`]), another one may be
+    /// given the same.
     ///
     /// # Errors
     /// What the client is to be told.
     pub async fn decode_prefilled(
         &self,
-        prefilled: Prefilled,
+        prefilled: &mut Prefilled,
         decoder: &Decoder,
         record: &mut Record,
     ) -> Result<Decoded, Failure> {
-        let Prefilled { asked, decode, cached, mut release } = prefilled;
-        release.retarget(decoder);
-        let decoded = self.decode(&asked, decoder, decode, record, |sent| release.sent(sent)).await;
-        release.disarm();
-        decoded.map(|decoded| Decoded { cached, ..decoded })
+        let Prefilled { asked, decode, cached, release } = prefilled;
+        let decoded = self.decode(asked, decoder, decode.clone(), record, |sent| release.sent(sent, decoder)).await;
+        if !decoded.as_ref().is_err_and(Failure::is_unreached) {
+            release.disarm();
+        }
+        decoded.map(|decoded| Decoded { cached: *cached, ..decoded })
     }
 
     async fn decode(
@@ -196,11 +200,11 @@ impl Runner {
         mut on_sent: impl FnMut(Moment),
     ) -> Result<Decoded, Failure> {
         let (body, counted) = self.with_counts(asked, body);
-        let sent = decoder.client.send_with(&decoder.target, asked.leg(body), |headers, sent| {
+        let sent = decoder.ask(asked, body, |headers, sent| {
             on_sent(sent);
             record.decode_sent(sent).inject(headers);
         });
-        let response = sent.await.map_err(|error| Failure::decoder(&error))?;
+        let response = sent.await?;
         record.decode_accepted(clock::now(), response.status().as_u16());
         Ok(Decoded { asked: Arc::clone(asked), response, held: Vec::new(), cached: None, prefilling: None, counted })
     }
@@ -236,8 +240,11 @@ impl Runner {
         {
             return Ok(decoded);
         }
-        let prefilled = self.prefill(asked, decoder, prefillers, record).await?;
-        self.decode_prefilled(prefilled, decoder, record).await
+        let mut prefilled = self.prefill(asked, decoder, prefillers, record).await?;
+        let decoded = self.decode_prefilled(&mut prefilled, decoder, record).await;
+        // Where this decoder is not there, no other can be given the blocks.
+        prefilled.release.disarm();
+        decoded
     }
 
     async fn prefilled(
@@ -276,11 +283,11 @@ impl Runner {
     ) -> Result<Option<Decoded>, Failure> {
         let context = record.context().clone();
         let mut sent_at = None;
-        let sent = decoder.client.send_with(&decoder.target, asked.leg(body), |headers, sent| {
+        let sent = decoder.ask(asked, body, |headers, sent| {
             sent_at = Some(sent);
             context.inject(headers);
         });
-        let mut response = sent.await.map_err(|error| Failure::decoder(&error))?;
+        let mut response = sent.await?;
         let accepted = clock::now();
         let Some(held) = probed(&mut response).await? else { return Ok(None) };
         record.decode_only("cache_hit");

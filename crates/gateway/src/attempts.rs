@@ -1,10 +1,11 @@
 //! From a prepared request to the head of its answer: choose who serves it, send it there, and where that fails through no
 //! fault of the client's, choose again.
 //!
-//! A failed attempt costs the client time and nothing else: it was sent nothing yet. The instance that failed is excluded
-//! from the next choice. Where no connection could be made, no engine has seen the request, so the next instance is tried
+//! A failed attempt costs the client time and nothing else: it was sent nothing yet. The instance that failed, be it the one
+//! of the prefill, is excluded from the next choice. Where no connection could be made, no engine has seen the request, so the next instance is tried
 //! at once and whatever `--retry-max-count` says: as long as one engine lives, a dead one is no error.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use telemetry::clock;
@@ -12,6 +13,7 @@ use telemetry::gateway::{Request as Record, Retry};
 
 use crate::admission::Slot;
 use crate::destination::Destination;
+use crate::endpoints::Instance;
 use crate::exchange::Ask;
 use crate::held::Held;
 use crate::prepare::Prepared;
@@ -43,11 +45,11 @@ pub(crate) async fn answer(
 ) -> Sent {
     let mut attempts = Attempts { slot: Some(slot), excluded: Excluded::default(), retries: 0 };
     loop {
-        let destination = Destination::choose(state, ask, record, prepared, &mut attempts).await?;
+        let mut destination = Destination::choose(state, ask, record, prepared, &mut attempts).await?;
         attempts.slot = None;
-        let sent = destination.dispatch(state, ask, record, prepared).await;
+        let sent = destination.dispatch(state, ask, record, prepared, &mut attempts).await;
         let again = match Reason::of(&sent) {
-            Some(reason) => attempts.again(state, record, &destination, reason),
+            Some(reason) => attempts.again(state, record, destination.culprit(&sent), reason),
             None => None,
         };
         let Some(pause) = again else {
@@ -64,10 +66,16 @@ pub(crate) async fn answer(
 
 impl Attempts<'_> {
     /// After how long there is another attempt after one that failed; `None` where its end is the answer.
-    fn again(&mut self, state: &State, record: &mut Record, failed: &Destination, reason: Reason) -> Option<Duration> {
-        let Destination::Local(placement) = failed;
-        self.excluded.add(&placement.serving);
-        let elsewhere = reason == Reason::Unreached && self.excluded.leaves_any(&state.roster.load());
+    fn again(
+        &mut self,
+        state: &State,
+        record: &mut Record,
+        failed: &Arc<Instance>,
+        reason: Reason,
+    ) -> Option<Duration> {
+        // A scheduler that insists on an instance that is not there must not be asked for ever.
+        let is_new = self.excluded.add(failed);
+        let elsewhere = is_new && reason == Reason::Unreached && self.excluded.leaves_any(&state.roster.load());
         let pause = match elsewhere {
             true => Duration::ZERO,
             false if self.retries < state.retry.max => {
@@ -76,7 +84,7 @@ impl Attempts<'_> {
             }
             false => return None,
         };
-        record.retry(Retry { at: clock::now(), target: failed.name(), status: reason.status(), pause });
+        record.retry(Retry { at: clock::now(), target: failed.endpoint.as_str(), status: reason.status(), pause });
         Some(pause)
     }
 }

@@ -1,5 +1,8 @@
 //! Where an attempt goes, and sending it there.
 
+use std::sync::Arc;
+
+use cluster::api::SchedulingMode;
 use http::header::TE;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use proxy::Body;
@@ -8,21 +11,25 @@ use telemetry::gateway::Request as Record;
 
 use crate::attempts::Attempts;
 use crate::disagg::is_split;
+use crate::endpoints::Instance;
 use crate::errors::Refusal;
 use crate::exchange::Ask;
 use crate::headers::{ELAPSED, PREFILLER, REQUEST_ID};
 use crate::placing;
 use crate::prepare::Prepared;
+use crate::retry;
 use crate::routing::Placement;
 use crate::scheduler::Lease;
+use crate::staged::Staged;
 use crate::state::State;
 use crate::traffic::Sent;
 
 /// Where an attempt goes.
 #[derive(Debug)]
-pub(crate) enum Destination {
-    /// To instances of the cluster.
-    Local(Placement),
+pub(crate) struct Destination {
+    placement: Placement,
+    /// The decode stage is placed when the prefill is done: who serves is a guess until then.
+    staged: bool,
 }
 
 impl Destination {
@@ -34,32 +41,52 @@ impl Destination {
         prepared: &Prepared,
         attempts: &mut Attempts<'_>,
     ) -> Result<Self, Refusal> {
-        placing::place(state, ask, record, prepared, attempts).await.map(Self::Local)
+        let apart = placing::mode(state, ask) == SchedulingMode::PdStaged;
+        let staged = apart && state.disagg.as_ref().is_some_and(|disagg| disagg.has_stages(ask, prepared));
+        let placement = match staged {
+            true => placing::place_prefill(state, ask, record, prepared, attempts).await?,
+            false => placing::place(state, ask, record, prepared, attempts).await?,
+        };
+        Ok(Self { placement, staged })
     }
 
     /// What schedulers have on their accounts for it, until its last byte.
     pub(crate) fn into_leases(self) -> Vec<Lease> {
-        match self {
-            Self::Local(placement) => placement.leases,
-        }
+        self.placement.leases
     }
 
-    /// Its name in spans and logs.
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Local(placement) => placement.serving.endpoint.as_str(),
-        }
+    /// Who is to be left alone after an attempt that failed like this.
+    pub(crate) fn culprit(&self, failed: &Sent) -> &Arc<Instance> {
+        let prefill = self.placement.prefill.as_ref().filter(|_| retry::is_prefills(failed));
+        prefill.unwrap_or(&self.placement.serving)
     }
 
     /// Hands the request over and waits for the head of its answer.
-    pub(crate) async fn dispatch(&self, state: &State, ask: &Ask, record: &mut Record, prepared: &Prepared) -> Sent {
-        match self {
-            Self::Local(placement) => to_instance(state, ask, record, prepared, placement).await,
+    pub(crate) async fn dispatch(
+        &mut self,
+        state: &State,
+        ask: &Ask,
+        record: &mut Record,
+        prepared: &Prepared,
+        attempts: &mut Attempts<'_>,
+    ) -> Sent {
+        let placement = &mut self.placement;
+        let split = placement.prefill.clone().filter(|_| is_split(ask.api));
+        match (&state.disagg, split) {
+            (Some(disagg), Some(prefill)) if self.staged => {
+                let staged = Staged { state, disagg, ask, record, prepared, attempts };
+                Box::pin(staged.dispatch(placement, &prefill)).await
+            }
+            (Some(disagg), Some(prefill)) => {
+                let excluded = &attempts.excluded;
+                Box::pin(disagg.dispatch(state, ask, record, prepared, (placement, &prefill), excluded)).await
+            }
+            _ => to_instance(state, ask, record, prepared, placement).await,
         }
     }
 }
 
-/// Hands the request to an instance, or to the sidecar before it; or runs its legs, where the gateway does that itself.
+/// Hands the request to an instance, or to the sidecar before it.
 async fn to_instance(
     state: &State,
     ask: &Ask,
@@ -67,9 +94,6 @@ async fn to_instance(
     prepared: &Prepared,
     placement: &Placement,
 ) -> Sent {
-    if let (Some(disagg), Some(prefill), true) = (&state.disagg, &placement.prefill, is_split(ask.api)) {
-        return Box::pin(disagg.dispatch(state, ask, record, prepared, (placement, prefill))).await;
-    }
     let mut request = Request::new(Body::from(prepared.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = ask.uri.clone();

@@ -16,7 +16,7 @@
 //! | who may be placed now, who waits | `admission` |
 //! | one attempt after the other | `attempts`; `retry` |
 //! | who there is; who serves | [`endpoints`], `directory`; `placing`, `scheduler`, `routing` |
-//! | where it goes | `destination` |
+//! | where it goes, and through which legs | `destination`; `disagg`, `staged` |
 //! | which fields go on | `headers` |
 //! | the answer on its way | `relay` |
 //! | what went wrong | `errors`; in telemetry's terms: `outcome` |
@@ -57,6 +57,7 @@ mod routing;
 mod run;
 mod scheduler;
 mod service;
+mod staged;
 mod state;
 mod tokenize;
 mod tokens;

@@ -1,5 +1,6 @@
 //! Placing a request: by a scheduler where there is one that answers, else by taking instances in turn.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::api::{InferType, LlmInstance, SchedulingMode, SchedulingStage};
@@ -8,7 +9,7 @@ use telemetry::clock;
 use telemetry::gateway::{PlacedBy, Request as Record};
 
 use crate::attempts::Attempts;
-use crate::endpoints::Roster;
+use crate::endpoints::{Instance, Roster};
 use crate::errors::Refusal;
 use crate::exchange::Ask;
 use crate::prepare::Prepared;
@@ -24,23 +25,93 @@ pub(crate) async fn place(
     prepared: &Prepared,
     attempts: &mut Attempts<'_>,
 ) -> Result<Placement, Refusal> {
-    if let Some(delay) = state.injected_routing_delay {
-        pause(delay).await;
-    }
-    let (placement, by) = if state.schedulers.any() {
-        match scheduled(state, ask, prepared, attempts).await {
-            Ok(placement) => (placement, PlacedBy::Scheduler),
-            Err(Unplaced::Busy) => return Err(Refusal::Busy),
-            Err(Unplaced::NotReady) => (in_turn(state, ask, attempts)?, PlacedBy::SchedulerNotReady),
-        }
-    } else {
-        (in_turn(state, ask, attempts)?, PlacedBy::RoundRobin)
+    delay(state).await;
+    let placed = match state.schedulers.any() {
+        true => Some(scheduled(state, ask, prepared, attempts).await),
+        false => None,
     };
+    let (placement, by) = or_in_turn(placed, || in_turn(state, ask, attempts))?;
     record.placed(by);
     let prefill = placement.prefill.as_ref().map(|instance| instance.endpoint.as_str());
     record.targets(prefill, Some(placement.serving.endpoint.as_str()));
     record.scheduled(clock::now());
     Ok(placement)
+}
+
+/// Places the prefill stage of the next attempt alone. Who would serve the decode stage is no more than a guess so far.
+pub(crate) async fn place_prefill(
+    state: &State,
+    ask: &Ask,
+    record: &mut Record,
+    prepared: &Prepared,
+    attempts: &mut Attempts<'_>,
+) -> Result<Placement, Refusal> {
+    delay(state).await;
+    let guess = in_turn(state, ask, attempts)?;
+    let placed = match state.schedulers.any() {
+        true => Some(one(state, ask, prepared, attempts, SchedulingStage::Prefill).await),
+        false => None,
+    };
+    let guessed = guess.prefill.clone();
+    let (stage, by) = or_in_turn(placed, || guessed.map(Stage::in_turn).ok_or(Refusal::NoInstance))?;
+    record.placed(by);
+    record.targets(Some(stage.instance.endpoint.as_str()), None);
+    record.scheduled(clock::now());
+    Ok(Placement { prefill: Some(stage.instance), leases: stage.lease.into_iter().collect(), ..guess })
+}
+
+/// Places the decode stage, when its prefill is done; without a scheduler, on the `guess` as long as nothing speaks
+/// against it.
+pub(crate) async fn place_decode(
+    state: &State,
+    ask: &Ask,
+    record: &mut Record,
+    prepared: &Prepared,
+    attempts: &mut Attempts<'_>,
+    guess: &Arc<Instance>,
+) -> Result<Stage, Refusal> {
+    delay(state).await;
+    let placed = match state.schedulers.any() {
+        true => Some(one(state, ask, prepared, attempts, SchedulingStage::Decode).await),
+        false => None,
+    };
+    let (stage, by) = or_in_turn(placed, || {
+        let stays = state.roster.load().serving().iter().any(|there| there.endpoint == guess.endpoint);
+        let instance = match stays && !attempts.excluded.has(guess) {
+            true => Arc::clone(guess),
+            false => in_turn(state, ask, attempts)?.serving,
+        };
+        Ok(Stage::in_turn(instance))
+    })?;
+    record.decode_scheduled(clock::now(), by, stage.instance.endpoint.as_str());
+    Ok(stage)
+}
+
+/// An instance for one stage of a request.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) instance: Arc<Instance>,
+    /// What a scheduler has on its account for it.
+    pub(crate) lease: Option<Lease>,
+}
+
+impl Stage {
+    fn in_turn(instance: Arc<Instance>) -> Self {
+        Self { instance, lease: None }
+    }
+}
+
+/// What a scheduler placed, where there is one; else, or where none is ready, what comes in turn.
+fn or_in_turn<T>(
+    placed: Option<Result<T, Unplaced>>,
+    in_turn: impl FnOnce() -> Result<T, Refusal>,
+) -> Result<(T, PlacedBy), Refusal> {
+    match placed {
+        Some(Ok(placed)) => Ok((placed, PlacedBy::Scheduler)),
+        Some(Err(Unplaced::Busy)) => Err(Refusal::Busy),
+        Some(Err(Unplaced::NotReady)) => Ok((in_turn()?, PlacedBy::SchedulerNotReady)),
+        None => Ok((in_turn()?, PlacedBy::RoundRobin)),
+    }
 }
 
 fn in_turn(state: &State, ask: &Ask, attempts: &Attempts<'_>) -> Result<Placement, Refusal> {
@@ -52,42 +123,63 @@ fn in_turn(state: &State, ask: &Ask, attempts: &Attempts<'_>) -> Result<Placemen
 }
 
 /// Whether a request is split over a prefill and a decode instance.
-fn mode(state: &State, ask: &Ask, roster: &Roster) -> SchedulingMode {
+pub(crate) fn mode(state: &State, ask: &Ask) -> SchedulingMode {
     match () {
-        () if ask.api == Api::Embeddings || roster.prefill().is_empty() => SchedulingMode::Neutral,
+        () if ask.api == Api::Embeddings || state.roster.load().prefill().is_empty() => SchedulingMode::Neutral,
         () if state.schedulers.separate_stages() => SchedulingMode::PdStaged,
         () => SchedulingMode::PdBatch,
     }
 }
 
+/// Asks for everything that an attempt needs. Where a sidecar runs the legs, it has to know the decode instance at the start,
+/// so both stages are placed now, if one after the other.
 async fn scheduled(
     state: &State,
     ask: &Ask,
     prepared: &Prepared,
     attempts: &mut Attempts<'_>,
 ) -> Result<Placement, Unplaced> {
-    let mode = mode(state, ask, &state.roster.load());
-    let mut leases = Vec::with_capacity(1);
-    if mode == SchedulingMode::PdStaged {
-        leases.push(stage(state, ask, prepared, attempts, mode, Some(SchedulingStage::Prefill)).await?);
-        leases.push(stage(state, ask, prepared, attempts, mode, Some(SchedulingStage::Decode)).await?);
-    } else {
-        leases.push(stage(state, ask, prepared, attempts, mode, None).await?);
+    let mode = mode(state, ask);
+    if mode == SchedulingMode::PdStaged && !state.runs_legs() {
+        let prefill = one(state, ask, prepared, attempts, SchedulingStage::Prefill).await?;
+        let decode = one(state, ask, prepared, attempts, SchedulingStage::Decode).await?;
+        let leases = prefill.lease.into_iter().chain(decode.lease).collect();
+        return Ok(Placement { serving: decode.instance, prefill: Some(prefill.instance), leases });
     }
+    // A request whose legs cannot be run apart is placed as a whole.
+    let mode = if mode == SchedulingMode::PdStaged { SchedulingMode::PdBatch } else { mode };
+    let lease = place_on_scheduler(state, ask, prepared, attempts, mode, None).await?;
     let roster = state.roster.load();
-    let on = |kind| leases.iter().find_map(|lease: &Lease| lease.on(kind)).cloned();
-    let resolve = |named: LlmInstance| {
-        let known = roster.resolve(named);
-        known.inspect_err(|error| tracing::warn!("the scheduler names an instance without an address: {error}")).ok()
-    };
-    let serving = on(InferType::Decode).or_else(|| on(InferType::Neutral)).and_then(resolve);
-    let prefill = on(InferType::Prefill).and_then(resolve);
-    let serving = serving.ok_or(Unplaced::NotReady)?;
-    Ok(Placement { serving, prefill, leases })
+    let serving = lease.on(InferType::Decode).or_else(|| lease.on(InferType::Neutral));
+    let serving = serving.and_then(|named| resolve(&roster, named)).ok_or(Unplaced::NotReady)?;
+    let prefill = lease.on(InferType::Prefill).and_then(|named| resolve(&roster, named));
+    Ok(Placement { serving, prefill, leases: vec![lease] })
 }
 
-/// Asks a scheduler for the instances of one stage; without stages, for all of them.
-async fn stage(
+/// Asks for the instance of one stage.
+async fn one(
+    state: &State,
+    ask: &Ask,
+    prepared: &Prepared,
+    attempts: &mut Attempts<'_>,
+    stage: SchedulingStage,
+) -> Result<Stage, Unplaced> {
+    let lease = place_on_scheduler(state, ask, prepared, attempts, SchedulingMode::PdStaged, Some(stage)).await?;
+    let kind = match stage {
+        SchedulingStage::Prefill => InferType::Prefill,
+        SchedulingStage::Decode => InferType::Decode,
+    };
+    let named = lease.on(kind).or_else(|| lease.on(InferType::Neutral));
+    let instance = named.and_then(|named| resolve(&state.roster.load(), named)).ok_or(Unplaced::NotReady)?;
+    Ok(Stage { instance, lease: Some(lease) })
+}
+
+fn resolve(roster: &Roster, named: &LlmInstance) -> Option<Arc<Instance>> {
+    let known = roster.resolve(named.clone());
+    known.inspect_err(|error| tracing::warn!("the scheduler names an instance without an address: {error}")).ok()
+}
+
+async fn place_on_scheduler(
     state: &State,
     ask: &Ask,
     prepared: &Prepared,
@@ -105,6 +197,13 @@ async fn stage(
         excluded: attempts.excluded.ids(),
     };
     state.schedulers.place(&need, attempts.slot.as_mut()).await
+}
+
+/// The wait of `--inject-routing-delay`.
+async fn delay(state: &State) {
+    if let Some(delay) = state.injected_routing_delay {
+        pause(delay).await;
+    }
 }
 
 /// Waits for `delay` and not a millisecond more. tokio's timer may fire that late, which is half of the delay that is

@@ -10,7 +10,9 @@ use http::StatusCode;
 use proxy::client::ErrorKind;
 use telemetry::{Blame, Stage};
 
+use crate::disagg::AnsweredBy;
 use crate::errors::Refusal;
+use crate::headers::CANDOR_ERROR;
 use crate::traffic::Sent;
 
 /// The pause before the first retry; each further one doubles it. Llumnix's figures.
@@ -53,6 +55,20 @@ impl Reason {
             Self::Status(status) => Some(status.as_u16()),
             Self::Unreached | Self::Broken => None,
         }
+    }
+}
+
+/// Whether it was the prefill instance that failed an attempt, as far as it is said.
+pub(crate) fn is_prefills(sent: &Sent) -> bool {
+    match sent {
+        Ok(response) => {
+            let by = response.extensions().get::<AnsweredBy>();
+            let said = response.headers().get(CANDOR_ERROR);
+            by.is_some_and(|AnsweredBy(stage)| *stage == Stage::Prefill)
+                || said.is_some_and(|stage| stage.as_bytes() == Stage::Prefill.as_str().as_bytes())
+        }
+        Err(Refusal::Legs { stage, .. }) => *stage == Stage::Prefill,
+        Err(_) => false,
     }
 }
 

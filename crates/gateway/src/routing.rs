@@ -20,16 +20,25 @@ pub(crate) struct Placement {
     pub(crate) leases: Vec<Lease>,
 }
 
+impl Placement {
+    /// The request is with the instances that schedulers placed it on.
+    pub(crate) fn delivered(&mut self) {
+        self.leases.iter_mut().for_each(Lease::delivered);
+    }
+}
+
 /// The instances that failed a request.
 #[derive(Debug, Default)]
 pub(crate) struct Excluded(Vec<Arc<Instance>>);
 
 impl Excluded {
-    /// The instance is not to be chosen again for this request.
-    pub(crate) fn add(&mut self, instance: &Arc<Instance>) {
-        if !self.has(instance) {
+    /// The instance is not to be chosen again for this request; whether that is new.
+    pub(crate) fn add(&mut self, instance: &Arc<Instance>) -> bool {
+        let is_new = !self.has(instance);
+        if is_new {
             self.0.push(Arc::clone(instance));
         }
+        is_new
     }
 
     /// Whether an instance is excluded. By its endpoint: discovery may have made the instance anew meanwhile.

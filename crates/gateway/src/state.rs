@@ -103,6 +103,13 @@ impl State {
     }
 }
 
+impl State {
+    /// Whether the gateway itself runs the legs of requests that are split.
+    pub(crate) fn runs_legs(&self) -> bool {
+        self.disagg.is_some()
+    }
+}
+
 fn bearer(key: &Secret) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(&format!("Bearer {}", key.reveal())).ok()?;
     value.set_sensitive(true);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::{CHAT, Call, Engine, Gateway, LAST, STREAM, USAGE, count, soon, token};
+use super::support::{CHAT, Call, Engine, Gateway, LAST, STREAM, Scheduler, USAGE, count, instance, soon, token};
 
 const PLAIN: &str = r#"{"model":"tiny","messages":[],"max_tokens":9}"#;
 
@@ -128,6 +128,28 @@ async fn both_legs_of_sglang_meet_in_one_room() {
 }
 
 #[tokio::test]
+async fn the_room_of_sglangs_legs_is_one_of_the_rank_that_was_chosen() {
+    let (mut prefill, mut decode) = (Engine::start().await, Engine::start().await);
+    let mut scheduler = Scheduler::start().await;
+    let chooses = scheduler.addr.to_string();
+    let settings = [("scheduler-endpoints", chooses.as_str())];
+    let gateway = gateway("sglang", &[prefill.addr.to_string()], &[decode.addr.to_string()], &settings).await;
+    let mut client = gateway.client().await;
+    for rank in [2, 5, 0, 2, 5, 0] {
+        client.post(CHAT, PLAIN).await;
+        let mut chosen = instance("prefill", prefill.addr);
+        (chosen["dp_rank"], chosen["dp_size"]) = (json!(rank), json!(7));
+        scheduler.call_to("/schedule").await.place(&[chosen, instance("decode", decode.addr)]).await;
+        let (on_decode, on_prefill) = (soon(decode.call()).await, soon(prefill.call()).await);
+        let room = on_prefill.json()["bootstrap_room"].as_u64().unwrap();
+        assert_eq!((room % 7, on_decode.json()["bootstrap_room"].as_u64()), (rank, Some(room)));
+        on_prefill.answer(200, "{}").await;
+        on_decode.answer(200, "{}").await;
+        assert_eq!(client.answer().await.status(), 200);
+    }
+}
+
+#[tokio::test]
 async fn kvt_in_batch_sends_the_decoder_alone_to_the_prefill_instances_connector() {
     // Llumnix's rule has no room for ports higher than this: of such an instance the connector is not known.
     let mut world = loop {
@@ -216,6 +238,24 @@ async fn instances_that_are_not_there_cost_no_request_while_others_are() {
             assert_eq!(status, 200, "{protocol}");
         }
         assert_eq!(count(&gateway.settled(4).await, "tiny", 200), 4, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn a_prefill_instance_that_failed_is_left_for_another_and_its_decode_instance_is_not() {
+    for said in [(500, "{}"), (200, "<html>")] {
+        let [mut first, mut second, mut decode] = [Engine::start().await, Engine::start().await, Engine::start().await];
+        let prefills = [first.addr.to_string(), second.addr.to_string()];
+        let gateway = gateway("nixlv2", &prefills, &[decode.addr.to_string()], &[("retry-max-count", "2")]).await;
+        let mut client = gateway.client().await;
+        client.post(CHAT, PLAIN).await;
+        // Turn 0 is the first one's; turn 1 would be too, were it not excluded: the list is shifted after each cycle of pairs.
+        soon(first.call()).await.answer(said.0, said.1).await;
+        soon(second.call()).await.answer(200, PREFILLED).await;
+        soon(decode.call()).await.answer(200, "{}").await;
+        assert_eq!(client.answer().await.status(), 200);
+        assert!(first.is_idle());
+        assert_eq!(gateway.settled(1).await.sum("request_retry_total", &[]), Some(1.0));
     }
 }
 

@@ -19,6 +19,7 @@ mod queueing;
 mod relaying;
 mod retries;
 mod scheduling;
+mod staged;
 mod support;
 mod timing;
 mod traffic;

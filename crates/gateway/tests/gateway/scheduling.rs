@@ -267,6 +267,34 @@ async fn a_failed_instance_is_given_back_and_excluded_from_the_next_placement() 
 }
 
 #[tokio::test]
+async fn a_scheduler_that_insists_on_an_instance_that_is_not_there_is_not_asked_for_ever() {
+    let engine = Engine::start().await;
+    let dead = {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    let mut scheduler = Scheduler::start().await;
+    let gateway = gateway(&[&engine], &[scheduler.addr], &[("retry-max-count", "1")]).await;
+    let mut client = asking(&gateway, "", PLAIN).await;
+    let insisting = async {
+        loop {
+            let call = scheduler.call().await;
+            match call.head.start.contains("/schedule") {
+                true => drop(call.place(&[instance("neutral", dead)]).await),
+                false => call.answer(200, "").await,
+            }
+        }
+    };
+    let answer = tokio::select! {
+        answer = soon(client.answer()) => answer,
+        () = insisting => unreachable!("it goes on for ever"),
+    };
+    assert_eq!(answer.status(), 503);
+    let retries = gateway.settled(1).await.sum("request_retry_total", &[]);
+    assert_eq!(retries, Some(2.0), "once since there is another engine, once as --retry-max-count lets it");
+}
+
+#[tokio::test]
 async fn a_full_cluster_is_waited_for() {
     let mut engine = Engine::start().await;
     let mut scheduler = Scheduler::start().await;

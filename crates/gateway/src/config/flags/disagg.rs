@@ -19,7 +19,8 @@ pub(super) const FLAGS: &[Flag] = &[
             "CANDOR_GATEWAY_SEPARATE_PD_SCHEDULING",
             "BOOL",
             "false",
-            "Place the stages of a request one after the other",
+            "Place the stages of a request one after the other: the decode stage when the prefill is done, where the \
+             gateway runs the protocol",
         ],
     ),
     flag(
