@@ -34,8 +34,9 @@ pub(super) struct Observatory {
 }
 
 impl Observatory {
-    /// Starts one on `cpu` and waits until it answers. It keeps what is older than six hours while it is being filled.
-    pub(super) fn start(name: &str, cpu: usize, directory: &Path) -> Result<Self, Error> {
+    /// Starts one on `cpu`, with a data directory where one is given, and waits until it answers. It keeps what is older than
+    /// six hours while it is being filled.
+    pub(super) fn start(name: &str, data: Option<&Path>, cpu: usize, directory: &Path) -> Result<Self, Error> {
         let [address, grpc, http] = [free_address()?, free_address()?, free_address()?].map(|free| free.to_string());
         let words = [
             "observatory",
@@ -48,7 +49,8 @@ impl Observatory {
             "--retention",
             "7h",
         ];
-        let words = words.map(str::to_owned);
+        let mut words = words.map(str::to_owned).to_vec();
+        words.extend(data.map(|data| format!("--data-dir={}", data.display())));
         let address = address.parse().map_err(io::Error::other)?;
         let mut process = candor(name, &words, cpu, directory)?;
         process.first_answer(address, &get(address, "/healthz"))?;
@@ -89,12 +91,19 @@ impl Observatory {
         Ok(Sender { to, address: self.address })
     }
 
-    /// Fails unless a counter of its own says that all has been stored.
-    pub(super) fn must_hold(&self, counter: &str, wanted: u64) -> Result<(), Error> {
+    /// A metric of its own.
+    pub(super) fn metric(&self, name: &str) -> Result<f64, Error> {
         let (_, page) = exchange(self.address, &self.get("/metrics")).map_err(ProcessError::io("its metrics"))?;
-        let held = page.lines().find_map(|line| line.strip_prefix(counter)?.trim().parse::<f64>().ok()).unwrap_or(0.0);
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        let none = || io::Error::other(format!("there is no {name}"));
+        Ok(value.ok_or_else(none).map_err(ProcessError::io("the observatory's metrics"))?)
+    }
+
+    /// Fails unless a metric of its own says that all is there.
+    pub(super) fn must_hold(&self, metric: &str, wanted: u64) -> Result<(), Error> {
+        let held = self.metric(metric)?;
         if held < wanted as f64 {
-            let why = io::Error::other(format!("{counter} is {held}, and {wanted} were sent"));
+            let why = io::Error::other(format!("{metric} is {held}, and {wanted} were sent"));
             return Err(ProcessError::io("the observatory did not take everything")(why).into());
         }
         Ok(())

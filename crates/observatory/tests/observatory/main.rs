@@ -4,6 +4,7 @@
 
 mod api;
 mod conformance;
+mod grafana;
 mod page;
 mod restart;
 mod scrape;

@@ -20,7 +20,7 @@ pub(super) fn range(store: &SpanStore, params: &Params) -> Result<Reply, Fault> 
     let window = Window::range(start, end, step).ok_or_else(|| {
         Fault::new(format!("the range holds more than {MAX_SAMPLES} steps: take a longer step or a shorter range"))
     })?;
-    let exemplars = params.count("exemplars", EXEMPLARS)?.min(EXEMPLARS);
+    let exemplars = params.count_or_none("exemplars", EXEMPLARS)?.min(EXEMPLARS);
     let answer = answer(store, &query, &window, exemplars)?;
     Ok(shape(&answer, |series| ranged(series, &window)))
 }

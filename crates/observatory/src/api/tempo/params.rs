@@ -32,6 +32,12 @@ impl Params {
         count.ok_or_else(|| Fault::new(format!("invalid {name}: must be a positive number")))
     }
 
+    /// A whole number, of which 0 means none.
+    pub(super) fn count_or_none(&self, name: &str, default: usize) -> Result<usize, Fault> {
+        let count = self.get(name).map(str::parse).transpose();
+        count.map(|count| count.unwrap_or(default)).map_err(|_| Fault::new(format!("invalid {name}: must be a number")))
+    }
+
     /// A point in time, in nanoseconds since the Unix epoch.
     pub(super) fn time(&self, name: &str) -> Result<Option<u64>, Fault> {
         let Some(text) = self.get(name) else { return Ok(None) };
