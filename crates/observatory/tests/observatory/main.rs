@@ -4,6 +4,7 @@
 
 mod api;
 mod conformance;
+mod faults;
 mod grafana;
 mod page;
 mod restart;

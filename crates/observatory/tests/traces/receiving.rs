@@ -104,6 +104,38 @@ async fn what_cannot_be_read_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_broken_call_is_refused_with_grpcs_own_status() {
+    const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    const GRPC: (&str, &str) = ("content-type", "application/grpc");
+    let running = start(&[]).await;
+    let framed = |flag: u8, length: u32, message: &[u8]| [&[flag], &length.to_be_bytes()[..], message].concat();
+    let sound = message(vec![span(1, "a")]).encode_to_vec();
+    let length = sound.len() as u32;
+    let cases = [
+        ("", Vec::new(), "3", "prefix"),
+        ("", framed(0, length + 1, &sound), "3", "length"),
+        ("", framed(0, u32::MAX, &sound), "3", "length"),
+        ("", framed(1, length, &sound), "3", "compressed"),
+        ("gzip", framed(1, length, &sound), "3", "gzip"),
+        ("", framed(0, 4, b"junk"), "3", "protobuf"),
+        ("snappy", framed(1, length, &sound), "12", "snappy"),
+    ];
+    let refused = cases.len() as f64;
+    for (encoding, body, status, why) in cases {
+        let answer = post(running.otlp[0], EXPORT, &[GRPC, ("grpc-encoding", encoding)], body).await;
+        let header = |name: &str| answer.headers[name].to_str().unwrap();
+        assert_eq!((answer.status, header("grpc-status")), (StatusCode::OK, status), "{why}");
+        assert!(header("grpc-message").contains(why), "{}", header("grpc-message"));
+    }
+    let series = "observatory_otlp_requests_total{signal=\"traces\",outcome=\"refused\"}";
+    assert_eq!(counted(running.addr, series).await, refused);
+    let answer = post(running.otlp[0], EXPORT, &[GRPC], framed(0, length, &sound)).await;
+    assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, &[0; 5][..]), "the others go on");
+    assert_eq!(search(running.addr, "{name=\"a\"}").await.len(), 1);
+    running.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_huge_span_is_cut_down_and_logs_are_taken() {
     let running = start(&[]).await;
     let mut body = export("huge", 5, &["a"]);

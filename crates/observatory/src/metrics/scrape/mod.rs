@@ -142,13 +142,21 @@ impl Targets {
                 Err(error) => return tracing::error!(url = target.url(), %error, "a target is not scraped any more"),
             };
             self.telemetry.scraped(error.is_none());
-            if let Some(error) = &error {
-                tracing::debug!(url = target.url(), %error, "scrape failed");
-            }
-            self.health.write().insert(target.clone(), Health { last: Some((at, took)), error });
+            let health = Health { last: Some((at, took)), error };
+            let before = self.health.write().insert(target.clone(), health.clone());
+            said(target.url(), before.unwrap_or_default().error.as_deref(), health.error.as_deref());
         }
         pages.end(unix_millis());
         self.health.write().remove(&target);
+    }
+}
+
+/// Says when a target begins to fail, and when it answers again; what it fails of in between is in `/api/v1/targets`.
+fn said(url: &str, before: Option<&str>, error: Option<&str>) {
+    match (before, error) {
+        (None, Some(error)) => tracing::warn!(url, error, "a target cannot be scraped; others are not affected"),
+        (Some(_), None) => tracing::info!(url, "a target is scraped again"),
+        _ => {}
     }
 }
 
