@@ -10,12 +10,15 @@
 //! - `frame`: samples, bars, the report; every bench prints its figures beside its bars and ends with a [`Verdict`].
 //! - [`proxy`]: `bench proxy`.
 //! - [`observatory`]: `bench observatory`.
+//! - [`gateway`]: `bench gateway`, over the cases and passes of `bench proxy`.
 //! - [`scheduler`], [`policies`]: `bench scheduler` and `bench policies`, over the `stage` that they share.
 //!
 //! Every process is started by the calling thread. The kernel kills them when that thread ends, however it does, so [`run`] belongs on the main thread, outside any async runtime.
 
 pub mod engine;
+mod exposition;
 mod frame;
+pub mod gateway;
 mod load;
 pub mod observatory;
 pub mod pin;
@@ -25,6 +28,8 @@ mod process;
 mod progress;
 mod protobuf;
 pub mod proxy;
+mod random;
+mod records;
 pub mod scheduler;
 mod stage;
 mod stopwatch;
@@ -48,6 +53,8 @@ enum Command {
     Proxy(proxy::Args),
     /// What samples and spans cost to take in, to keep, and to show.
     Observatory(observatory::Args),
+    /// The gateway at its work: admission, a scheduler, tokenizing; aborts and leaks.
+    Gateway(gateway::Args),
     /// What a scheduling decision costs, at 16, 256 and 1,024 instances.
     Scheduler(scheduler::Args),
     /// What a scheduling policy is worth, in the time to the first token.
@@ -108,6 +115,7 @@ pub fn run(args: &Args) -> Result<Verdict, Error> {
     match &args.command {
         Command::Proxy(args) => proxy::run(args),
         Command::Observatory(args) => observatory::run(args),
+        Command::Gateway(args) => gateway::run(args),
         Command::Scheduler(args) => scheduler::run(args),
         Command::Policies(args) => policies::run(args),
         Command::Engine(args) => Ok(engine::run(*args).map(|()| Verdict::Held)?),

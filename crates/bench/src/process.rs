@@ -136,20 +136,33 @@ impl Process {
 
     /// Peak resident set, in bytes (`VmHWM`).
     pub(crate) fn peak_rss(&self) -> Result<u64, ProcessError> {
-        self.memory("VmHWM:")
+        Ok(self.status("VmHWM")? * 1024)
     }
 
-    /// Resident set as it is now, in bytes (`VmRSS`).
+    /// Resident set, in bytes (`VmRSS`).
     pub(crate) fn rss(&self) -> Result<u64, ProcessError> {
-        self.memory("VmRSS:")
+        Ok(self.status("VmRSS")? * 1024)
     }
 
-    fn memory(&self, field: &str) -> Result<u64, ProcessError> {
+    /// Threads.
+    pub(crate) fn threads(&self) -> Result<u64, ProcessError> {
+        self.status("Threads")
+    }
+
+    /// Open files, sockets among them.
+    pub(crate) fn descriptors(&self) -> Result<u64, ProcessError> {
+        let open =
+            fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_err(|_| self.unwell("is gone".to_owned()))?;
+        Ok(open.count() as u64)
+    }
+
+    /// A number that the kernel keeps of it; a size is in KiB.
+    fn status(&self, name: &str) -> Result<u64, ProcessError> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
             .map_err(|_| self.unwell("is gone".to_owned()))?;
-        let kib =
-            status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix("kB")?.trim().parse().ok());
-        kib.map(|kib: u64| kib * 1024).ok_or_else(|| self.unwell(format!("has no {field}")))
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let number = line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok());
+        number.ok_or_else(|| self.unwell(format!("has no {name}")))
     }
 }
 

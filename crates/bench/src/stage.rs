@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::Error;
+use crate::exposition::{self, Series};
 use crate::process::{Launch, Process, ProcessError, exchange, free_address};
 use crate::stopwatch::{SECOND, now};
 use crate::wire::{Message, Role};
@@ -128,21 +129,13 @@ impl Scheduler {
     }
 
     /// The values of its metrics that begin with `name`, up to the first space: label text and number.
-    pub(crate) fn scrape(&self, name: &str) -> Result<Vec<(String, f64)>, Error> {
-        let (_, text) =
-            exchange(self.address, &get(self.address, "/metrics")).map_err(ProcessError::io("its metrics"))?;
-        let lines = text.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
-        Ok(lines.filter_map(|(labels, value)| Some((labels.to_owned(), value.parse().ok()?))).collect())
+    pub(crate) fn scrape(&self, name: &str) -> Result<Vec<Series>, Error> {
+        Ok(exposition::scrape(self.address, name)?)
     }
 
     /// The sum of the series that are called exactly `name`.
     pub(crate) fn value(&self, name: &str) -> Result<f64, Error> {
-        let series = self.scrape(name)?;
-        Ok(series
-            .iter()
-            .filter(|(labels, _)| labels.is_empty() || labels.starts_with('{'))
-            .map(|(_, value)| value)
-            .sum())
+        Ok(exposition::value(self.address, name)?)
     }
 }
 

@@ -10,10 +10,13 @@ use serde::{Deserialize, Serialize};
 /// What the engine process has seen; the answer to `GET /bench/stats`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stats {
-    /// Streams being sent.
+    /// Answers being sent bit by bit.
     pub(crate) streams: u64,
     /// Most streams at once since the start or the last `POST /bench/stats`.
     pub(crate) streams_peak: u64,
+    /// Watched clients that left before their answer was whole, and when their connection was found closed, since the start or
+    /// the last `POST /bench/stats`.
+    pub(crate) left: Vec<(u64, u64)>,
     /// Spans by export path prefix, then by span name.
     pub(crate) spans: BTreeMap<String, BTreeMap<String, u64>>,
     /// Export requests that could not be read.

@@ -7,7 +7,7 @@ use super::answer;
 use super::order::Order;
 use crate::wire::{Message, Role};
 
-/// A stream on its way out.
+/// An answer on its way out: a stream, or a prefill that takes time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paced {
     order: Order,
@@ -25,11 +25,23 @@ impl Paced {
         self.order.received + self.order.ttft + u64::from(self.sent) * self.order.interval
     }
 
+    /// The number under which it is noted when the client leaves.
+    pub(crate) fn watch(&self) -> Option<u64> {
+        Some(self.order.watch).filter(|&watch| watch > 0)
+    }
+
     /// Writes the next token; returns whether it was the last.
     pub(crate) fn push_next(&mut self, out: &mut Vec<u8>, now: u64) -> bool {
         self.sent += 1;
+        if self.order.prefill {
+            out.extend_from_slice(&answer::PREFILL);
+            return true;
+        }
         let last = self.sent == self.order.tokens;
         if self.sent == 1 {
+            if self.order.late_head {
+                answer::push_stream_head(out);
+            }
             answer::push_role(out);
             answer::push_first_token(out, now.saturating_sub(self.order.received), last);
         } else {
@@ -47,7 +59,7 @@ impl Paced {
 pub(crate) struct Conn {
     pub(crate) socket: TcpStream,
     pub(crate) request: Message,
-    /// The stream being sent on it, if any.
+    /// The answer being sent on it, if any.
     pub(crate) paced: Option<Paced>,
     /// Distinguishes this connection from an earlier one in the same slot.
     pub(crate) generation: u64,

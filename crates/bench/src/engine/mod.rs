@@ -130,7 +130,10 @@ impl Engine {
 
     fn close(&mut self, slot: usize) {
         if let Some(conn) = self.slots.get_mut(slot).and_then(Option::take) {
-            self.stats.streams -= u64::from(conn.paced.is_some());
+            if let Some(paced) = &conn.paced {
+                self.stats.streams -= 1;
+                self.stats.left.extend(paced.watch().map(|watch| (watch, now())));
+            }
             self.free.push(slot);
         }
     }
@@ -168,10 +171,12 @@ impl Engine {
         self.out.clear();
         let target = conn.request.target();
         if target == b"/v1/chat/completions" {
-            if order.stream && !order.prefill {
+            if order.takes_time() {
                 conn.paced = Some(Paced::new(order));
                 self.stats.stream_begun();
-                answer::push_stream_head(&mut self.out);
+                if !order.prefill && !order.late_head {
+                    answer::push_stream_head(&mut self.out);
+                }
             } else {
                 self.out.extend_from_slice(if order.prefill { &answer::PREFILL } else { &answer::COMPLETION });
             }
@@ -263,6 +268,7 @@ fn aside(stats: &mut Stats, target: &[u8], body: &[u8], head: &[u8], out: &mut V
         out.extend_from_slice(&answer::json(200, &text));
         if head.starts_with(b"POST") {
             stats.streams_peak = stats.streams;
+            stats.left.clear();
         }
     } else if target == "/v1/models" {
         out.extend_from_slice(&answer::MODELS);

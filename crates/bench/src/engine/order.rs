@@ -1,7 +1,8 @@
 //! What a request asks of the null engine, read by scanning its body: no JSON tree, no copy.
 //!
 //! The pace travels in the OpenAI member `user`, which every proxy forwards untouched:
-//! `"user":"ttft_us=20000;itl_us=10000"`.
+//! `"user":"ttft_us=20000;itl_us=10000"`. There too: `prefill_us=` for how long a prefill leg takes, `head=late` for a head
+//! that comes with the first token only, `watch=` for a number under which it is noted when the client leaves.
 
 use crate::stopwatch::now;
 
@@ -12,16 +13,20 @@ pub(crate) struct Order {
     pub(crate) received: u64,
     /// Answer as server-sent events.
     pub(crate) stream: bool,
-    /// The prefill leg of nixlv2: answer at once, with `kv_transfer_params`.
+    /// The prefill leg of nixlv2: answer with `kv_transfer_params`.
     pub(crate) prefill: bool,
     /// Send a usage chunk at the end of the stream.
     pub(crate) include_usage: bool,
     /// Tokens to generate, at least one.
     pub(crate) tokens: u32,
-    /// From `received` to the first token, ns.
+    /// From `received` to the first token, or to a prefill's answer, ns.
     pub(crate) ttft: u64,
     /// From token to token, ns.
     pub(crate) interval: u64,
+    /// Send no head before the first token.
+    pub(crate) late_head: bool,
+    /// The number under which a client that leaves is noted; 0: it is not.
+    pub(crate) watch: u64,
 }
 
 impl Order {
@@ -35,9 +40,18 @@ impl Order {
             prefill,
             include_usage: is_true(body, b"\"include_usage\""),
             tokens: u32::try_from(member(body, b"\"max_tokens\"").map_or(1, leading_number)).unwrap_or(u32::MAX).max(1),
-            ttft: if prefill { 0 } else { number(b"ttft_us=") * 1_000 },
+            ttft: 1_000 * number(if prefill { &b"prefill_us="[..] } else { b"ttft_us=" }),
             interval: number(b"itl_us=") * 1_000,
+            late_head: find(body, b"head=late").is_some(),
+            watch: number(b"watch="),
         }
+    }
+}
+
+impl Order {
+    /// Whether the answer comes bit by bit, or later: a stream, and a prefill that takes time.
+    pub(crate) fn takes_time(&self) -> bool {
+        if self.prefill { self.ttft > 0 } else { self.stream }
     }
 }
 
@@ -84,6 +98,15 @@ mod tests {
         );
         assert!(order.prefill && !order.stream);
         assert_eq!((order.tokens, order.ttft), (1, 0));
+    }
+
+    #[test]
+    fn a_prefill_may_take_time_and_a_client_may_be_watched() {
+        let order = Order::read(
+            br#"{"user":"ttft_us=9;prefill_us=70;head=late;watch=12","kv_transfer_params":{"do_remote_decode":true}}"#,
+        );
+        assert_eq!((order.ttft, order.watch, order.late_head), (70_000, 12, true));
+        assert_eq!(Order::read(br#"{"user":"ttft_us=9;prefill_us=70"}"#).ttft, 9_000);
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! yardstick *pass by pass* and judge the median of those comparisons. On a machine that others use too, two passes a
 //! minute apart differ more than two proxies do; two measurements of the same pass share the weather.
 
+mod ground;
 mod machine;
 mod report;
 
 use std::collections::BTreeMap;
 
+pub(crate) use ground::Ground;
 pub(crate) use machine::Machine;
 pub(crate) use report::Report;
 

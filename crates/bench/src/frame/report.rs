@@ -35,14 +35,23 @@ impl Report {
 
     /// Prints it, and writes it to a file as JSON where that is asked for; says whether every bar holds.
     pub(crate) fn deliver(&self, json: Option<&Path>) -> Result<Verdict, ProcessError> {
+        self.print()?;
+        write_json(json, &self.json())?;
+        Ok(self.verdict())
+    }
+
+    /// The same for a bench of several parts; its JSON is a list.
+    pub(crate) fn deliver_all(reports: &[Self], json: Option<&Path>) -> Result<Verdict, ProcessError> {
+        write_json(json, &reports.iter().map(Self::json).collect())?;
+        let held = reports.iter().all(|report| report.verdict() == Verdict::Held);
+        Ok(if held { Verdict::Held } else { Verdict::Missed })
+    }
+
+    /// Prints it for a person.
+    pub(crate) fn print(&self) -> Result<(), ProcessError> {
         let mut out = std::io::stdout().lock();
         let written = write!(out, "{self}").and_then(|()| out.flush());
-        written.map_err(ProcessError::io("cannot print the report"))?;
-        if let Some(file) = json {
-            std::fs::write(file, format!("{:#}\n", self.json()))
-                .map_err(ProcessError::io(format!("cannot write {}", file.display())))?;
-        }
-        Ok(self.verdict())
+        written.map_err(ProcessError::io("cannot print the report"))
     }
 
     fn judged(&self) -> impl Iterator<Item = (Bar, Judged)> {
@@ -149,6 +158,11 @@ impl fmt::Display for Report {
             missed => writeln!(f, "\n{missed} of {} bars missed", self.bars.len()),
         }
     }
+}
+
+fn write_json(file: Option<&Path>, value: &Value) -> Result<(), ProcessError> {
+    let Some(file) = file else { return Ok(()) };
+    std::fs::write(file, format!("{value:#}\n")).map_err(ProcessError::io(format!("cannot write {}", file.display())))
 }
 
 /// Writes rows with columns as wide as their widest cell; `right` says which are aligned to the right.

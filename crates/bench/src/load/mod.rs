@@ -8,6 +8,7 @@ mod conn;
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 pub(crate) use conn::Answered;
 use conn::Conn;
@@ -45,6 +46,18 @@ pub(crate) struct Shape {
     pub(crate) prefiller: Option<SocketAddr>,
 }
 
+/// Stands in a prompt where the moment of sending is written, so that no two prompts are alike: what remembers prompts
+/// gains nothing from it.
+pub(crate) const SERIAL: &str = "00000000000000000000";
+
+/// Writes a moment where `SERIAL` stands.
+pub(crate) fn write_serial(at: &mut [u8], mut moment: u64) {
+    for digit in at.iter_mut().rev() {
+        *digit = b'0' + (moment % 10) as u8;
+        moment /= 10;
+    }
+}
+
 /// The pace of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
@@ -69,7 +82,7 @@ impl Shape {
             },
         );
         let body = format!(
-            "{{\"model\":\"bench\",\"messages\":[{{\"role\":\"user\",\"content\":\"Say something of about forty letters.\"}}],{members}}}"
+            "{{\"model\":\"bench\",\"messages\":[{{\"role\":\"user\",\"content\":\"{SERIAL}: say something short.\"}}],{members}}}"
         );
         let prefiller =
             self.prefiller.map_or_else(String::new, |target| format!("x-prefiller-host-port: {target}\r\n"));
@@ -160,11 +173,13 @@ impl Session {
     /// The load could not be applied; single failures are in the tally.
     pub(crate) fn run(&mut self, phase: Phase) -> Result<Tally, LoadError> {
         let request = phase.shape.request(self.address);
+        let serial = memchr::memmem::find(&request, SERIAL.as_bytes()).unwrap_or(request.len());
         self.conns.iter_mut().for_each(|conn| conn.rounds = 0);
         let mut run = Run {
             tokens: phase.shape.stream.map(|pace| pace.tokens as usize),
             phase,
-            request: &request,
+            serial: serial..request.len().min(serial + SERIAL.len()),
+            request,
             begin: now(),
             busy: 0,
             tally: Tally::default(),
@@ -195,7 +210,7 @@ impl Session {
         }
     }
 
-    fn turn(&mut self, index: usize, run: &mut Run<'_>) -> Result<(), LoadError> {
+    fn turn(&mut self, index: usize, run: &mut Run) -> Result<(), LoadError> {
         match self.conns[index].read(&mut self.buffer, run.tokens) {
             Ok(None) => return Ok(()),
             Ok(Some(answered)) => run.answered(answered),
@@ -212,27 +227,30 @@ impl Session {
         Ok(())
     }
 
-    fn send(&mut self, index: usize, run: &mut Run<'_>) -> Result<(), LoadError> {
-        if self.conns[index].send(run.request).is_err() {
+    fn send(&mut self, index: usize, run: &mut Run) -> Result<(), LoadError> {
+        write_serial(&mut run.request[run.serial.clone()], now());
+        if self.conns[index].send(&run.request).is_err() {
             // The server closed it while it lay idle: a fresh one, once.
             self.reconnect(index)?;
-            self.conns[index].send(run.request).map_err(LoadError::Failing)?;
+            self.conns[index].send(&run.request).map_err(LoadError::Failing)?;
         }
         Ok(())
     }
 }
 
 /// A phase under way.
-struct Run<'a> {
+struct Run {
     phase: Phase,
     tokens: Option<usize>,
-    request: &'a [u8],
+    request: Vec<u8>,
+    /// Where the moment of sending is written.
+    serial: Range<usize>,
     begin: u64,
     busy: usize,
     tally: Tally,
 }
 
-impl Run<'_> {
+impl Run {
     fn answered(&mut self, answered: Answered) {
         self.tally.requests += 1;
         self.tally.totals.push(answered.total);

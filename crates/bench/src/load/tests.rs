@@ -118,3 +118,28 @@ fn the_prefill_target_travels_in_the_sidecars_header() {
     let request = Shape { stream: None, prefiller: Some(target) }.request(target);
     assert!(memchr::memmem::find(&request, b"\r\nx-prefiller-host-port: 127.0.0.1:8200\r\n").is_some());
 }
+
+#[test]
+fn the_engine_notes_when_a_watched_client_left() {
+    let address = engine();
+    let body = r#"{"stream":true,"max_tokens":9,"user":"ttft_us=60000000;head=late;watch=7"}"#;
+    let mut client = TcpStream::connect(address).unwrap();
+    client.write_all(&crate::stage::post(address, "/v1/chat/completions", "watched", body)).unwrap();
+    while stats(address).streams == 0 {
+        thread::yield_now();
+    }
+    let left = now();
+    drop(client);
+    while stats(address).streams > 0 {
+        thread::yield_now();
+    }
+    assert!(matches!(stats(address).left[..], [(7, at)] if at >= left), "{:?}", stats(address).left);
+}
+
+#[test]
+fn every_request_is_stamped_with_its_moment() {
+    let mut text = *b"<00000000000000000000>";
+    write_serial(&mut text[1..21], 12_034);
+    assert_eq!(&text, b"<00000000000000012034>");
+    assert!(String::from_utf8(PLAIN.request(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)))).unwrap().contains(SERIAL));
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::random::Random;
 use crate::stage::{Line, post};
 use crate::stopwatch::{SECOND, now};
 
@@ -29,7 +30,7 @@ pub(super) struct Arrivals {
 impl Arrivals {
     /// A Poisson process; the same for the same seed.
     pub(super) fn poisson(seed: u64, rate: f64, seconds: u64) -> Self {
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut random = Random::new(seed);
         let (mut at, mut requests) = (0.0, Vec::new());
         loop {
             at += -(1.0 - random.unit()).ln() / rate;
@@ -114,19 +115,6 @@ fn one(scheduler: SocketAddr, id: &str, tokens: usize, due: u64) -> io::Result<(
     match first {
         Some(first) if status == 200 => Ok((engine, first.saturating_sub(due))),
         _ => Err(io::Error::other(format!("the engine answered {status}"))),
-    }
-}
-
-/// xorshift64*: the same numbers for the same seed.
-struct Random(u64);
-
-impl Random {
-    /// 0 up to, and without, 1.
-    fn unit(&mut self) -> f64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

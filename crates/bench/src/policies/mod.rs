@@ -10,12 +10,11 @@ mod load;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::frame::{Bar, Machine, Metric, Report, Rule, Sheet, Verdict, percentile};
-use crate::process::{Process, ProcessError, free_address};
-use crate::progress::Progress;
+use crate::Error;
+use crate::frame::{Bar, Ground, Machine, Metric, Report, Rule, Sheet, Verdict, percentile};
+use crate::process::{Process, free_address};
 use crate::stage::{Redis, Scheduler, candor, get};
 use crate::stopwatch::MILLISECOND;
-use crate::{Error, pin};
 use load::Arrivals;
 
 /// Flags of `bench policies`.
@@ -55,27 +54,24 @@ pub fn run(args: &Args) -> Result<Verdict, Error> {
 }
 
 fn measure(args: &Args) -> Result<Report, Error> {
-    let directory = tempfile::tempdir().map_err(ProcessError::io("cannot make a temporary directory"))?;
-    let cores = pin::cores();
-    let machine = Machine::read(cores.len());
-    let (own, other) = (cores.first().copied().unwrap_or(0), cores.last().copied().unwrap_or(0));
-    let (progress, mut sheet) = (Progress::new(), Sheet::default());
-    let redis = Redis::start(directory.path(), own)?;
-    let engines = engines(&redis, other, directory.path())?;
+    let ground = Ground::prepare()?;
+    let (own, other, mut sheet) = (ground.load_cpu, ground.subject_cpu, Sheet::default());
+    let redis = Redis::start(ground.directory(), own)?;
+    let engines = engines(&redis, other, ground.directory())?;
     let (passes, seconds) = if args.quick { (1, 8) } else { (3, 20) };
     for pass in 0..passes {
         let arrivals = Arrivals::poisson(pass, args.rate, seconds);
         for policy in POLICIES {
-            progress.say(format_args!("pass {} of {passes}: {policy}", pass + 1));
+            ground.progress.say(format_args!("pass {} of {passes}: {policy}", pass + 1));
             let flags = ["--scheduling-policy", policy];
-            let scheduler = Scheduler::start(&redis, &flags, SPEEDS.len(), (own, directory.path()))?;
+            let scheduler = Scheduler::start(&redis, &flags, SPEEDS.len(), (own, ground.directory()))?;
             let slowest = engines.last().map(|(_, address)| *address);
             record(policy, &load::run(&arrivals, scheduler.address), slowest, &mut sheet);
         }
         compare(&mut sheet);
     }
-    progress.clear();
-    Ok(report(machine, sheet, args.rate))
+    ground.progress.clear();
+    Ok(report(ground.machine, sheet, args.rate))
 }
 
 /// What one policy did in one pass.

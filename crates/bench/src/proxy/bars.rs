@@ -9,14 +9,14 @@ use super::passes::{ADDED, BUSY, CPU_REQUEST, CPU_TOKEN, FAILED, P50, P99, Probe
 use crate::frame::{Aside, Bar, Metric, Rule};
 
 /// Columns of the table.
-pub(super) const COLUMNS: &[Metric] =
+pub(crate) const COLUMNS: &[Metric] =
     &[RPS, P50, P99, BUSY, CPU_REQUEST, CPU_TOKEN, ADDED[0].metric, ADDED[1].metric, ADDED[2].metric, RSS, START];
 
 /// What one hop of ours may add to the TTFT beyond nginx, ms.
 const HOP: f64 = 0.15;
 
 /// Every bar of the cases that are measured.
-pub(super) fn bars(cases: &[Case]) -> Vec<Bar> {
+pub(crate) fn bars(cases: &[Case]) -> Vec<Bar> {
     let mut bars = Vec::new();
     for &case in cases {
         let mut bar = |metric, rule| {

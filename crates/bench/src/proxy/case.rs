@@ -9,7 +9,7 @@ use crate::Error;
 use crate::process::{Launch, ProcessError, free_address};
 
 /// The case that every other one is compared with.
-pub(super) const YARDSTICK: Case = Case::Nginx;
+pub(crate) const YARDSTICK: Case = Case::Nginx;
 
 /// One way from load to engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -28,11 +28,20 @@ pub enum Case {
     SidecarNixlv2,
     /// Gateway and sidecar on one core, every request disaggregated.
     GatewaySidecar,
+    /// Candor's gateway, which asks a scheduler for every request.
+    #[value(skip)]
+    GatewayScheduler,
+    /// The same, cutting every prompt into tokens.
+    #[value(skip)]
+    GatewayTokenizer,
+    /// A gateway with scheduler and tokenizer that runs nixlv2 itself.
+    #[value(skip)]
+    GatewayLegs,
 }
 
 impl Case {
-    /// Every case, in the order of the table.
-    pub(super) const ALL: [Self; 7] = [
+    /// Every case of `bench proxy`, in the order of the table.
+    pub(crate) const ALL: [Self; 7] = [
         Self::Direct,
         Self::Nginx,
         Self::Haproxy,
@@ -43,7 +52,7 @@ impl Case {
     ];
 
     /// Its name in tables.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Nginx => "nginx",
@@ -52,40 +61,51 @@ impl Case {
             Self::Sidecar => "sidecar",
             Self::SidecarNixlv2 => "sidecar nixlv2",
             Self::GatewaySidecar => "gateway + sidecar",
+            Self::GatewayScheduler => "gateway",
+            Self::GatewayTokenizer => "gateway, tokens",
+            Self::GatewayLegs => "gateway, legs",
         }
     }
 
     /// Whether it is one process of ours, which bars are set for.
-    pub(super) fn is_one_of_ours(self) -> bool {
-        matches!(self, Self::Gateway | Self::Sidecar | Self::SidecarNixlv2)
+    pub(crate) fn is_one_of_ours(self) -> bool {
+        matches!(
+            self,
+            Self::Gateway
+                | Self::Sidecar
+                | Self::SidecarNixlv2
+                | Self::GatewayScheduler
+                | Self::GatewayTokenizer
+                | Self::GatewayLegs
+        )
     }
 
     /// Whether the load names the prefill target itself.
-    pub(super) fn names_prefiller(self) -> bool {
+    pub(crate) fn names_prefiller(self) -> bool {
         self == Self::SidecarNixlv2
     }
 
     /// Processes of ours that a request passes.
-    pub(super) fn hops(self) -> u32 {
+    pub(crate) fn hops(self) -> u32 {
         match self {
             Self::Direct | Self::Nginx | Self::Haproxy => 0,
-            Self::Gateway | Self::Sidecar | Self::SidecarNixlv2 => 1,
             Self::GatewaySidecar => 2,
+            _ => 1,
         }
     }
 
     /// Whether every request is prefilled elsewhere first.
-    pub(super) fn disaggregates(self) -> bool {
-        matches!(self, Self::SidecarNixlv2 | Self::GatewaySidecar)
+    pub(crate) fn disaggregates(self) -> bool {
+        matches!(self, Self::SidecarNixlv2 | Self::GatewaySidecar | Self::GatewayLegs)
     }
 
     /// The span that its processes must each export once per request.
-    pub(super) fn request_spans(self) -> &'static [&'static str] {
+    pub(crate) fn request_spans(self) -> &'static [&'static str] {
         match self {
             Self::Direct | Self::Nginx | Self::Haproxy => &[],
-            Self::Gateway => &[GATEWAY_SPAN],
+            Self::Gateway | Self::GatewayScheduler | Self::GatewayTokenizer => &[GATEWAY_SPAN],
             Self::Sidecar | Self::SidecarNixlv2 => &[SIDECAR_SPAN],
-            Self::GatewaySidecar => &[GATEWAY_SPAN, SIDECAR_SPAN],
+            Self::GatewaySidecar | Self::GatewayLegs => &[GATEWAY_SPAN, SIDECAR_SPAN],
         }
     }
 
@@ -93,7 +113,7 @@ impl Case {
     ///
     /// # Errors
     /// A yardstick is not installed, or there is no port or file to be had.
-    pub(super) fn launches(self, place: &Place<'_>) -> Result<(Vec<Launch>, SocketAddr), Error> {
+    pub(crate) fn launches(self, place: &Place<'_>) -> Result<(Vec<Launch>, SocketAddr), Error> {
         let front = free_address()?;
         let engine = place.engine;
         let launches = match self {
@@ -106,6 +126,20 @@ impl Case {
             }
             Self::Gateway => {
                 vec![place.ours(self, "gateway", gateway_flags(front, &[("neutral-endpoints", engine)]))?]
+            }
+            Self::GatewayScheduler => {
+                let neutral = gateway_flags(front, &[("neutral-endpoints", engine)]);
+                vec![place.ours(self, "gateway", place.beside.scheduled(neutral))?]
+            }
+            Self::GatewayTokenizer => {
+                let neutral = gateway_flags(front, &[("neutral-endpoints", engine)]);
+                vec![place.ours(self, "gateway", place.beside.tokenizing(neutral))?]
+            }
+            Self::GatewayLegs => {
+                let decoder = place.beside.decoder.unwrap_or(engine);
+                let mut legs = gateway_flags(front, &[("prefill-endpoints", engine), ("decode-endpoints", decoder)]);
+                legs.push("--pd-disagg-protocol=nixlv2".to_owned());
+                vec![place.ours(self, "gateway", place.beside.tokenizing(legs))?]
             }
             Self::Sidecar | Self::SidecarNixlv2 => {
                 vec![place.ours(self, "sidecar", sidecar_flags(front, engine)?)?]
@@ -144,17 +178,43 @@ fn sidecar_flags(listen: SocketAddr, engine: SocketAddr) -> Result<Vec<String>, 
     ])
 }
 
+/// What a gateway at work has beside its engine.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Beside<'a> {
+    /// The engine of decode legs, where it is another one.
+    pub(crate) decoder: Option<SocketAddr>,
+    /// Who places its requests.
+    pub(crate) scheduler: Option<SocketAddr>,
+    /// The directory of a tokenizer.
+    pub(crate) tokenizer: Option<&'a Path>,
+}
+
+impl Beside<'_> {
+    fn scheduled(self, mut flags: Vec<String>) -> Vec<String> {
+        flags.extend(self.scheduler.map(|address| format!("--scheduler-endpoints={address}")));
+        flags
+    }
+
+    fn tokenizing(self, flags: Vec<String>) -> Vec<String> {
+        let mut flags = self.scheduled(flags);
+        flags.extend(self.tokenizer.map(|path| format!("--tokenizer-path={}", path.display())));
+        flags
+    }
+}
+
 /// Where a case's processes run and what they talk to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(crate) struct Place<'a> {
     /// The null engine, which is also the collector of spans.
-    pub(super) engine: SocketAddr,
+    pub(crate) engine: SocketAddr,
     /// For configurations and logs.
-    pub(super) directory: &'a Path,
+    pub(crate) directory: &'a Path,
     /// The core of the proxy under test.
-    pub(super) cpu: usize,
+    pub(crate) cpu: usize,
     /// Path prefix of the collector, so that spans are counted apart.
-    pub(super) collector: &'a str,
+    pub(crate) collector: &'a str,
+    /// What else there is to talk to.
+    pub(crate) beside: Beside<'a>,
 }
 
 impl Place<'_> {
@@ -176,7 +236,7 @@ impl Place<'_> {
             ("OTEL_TRACES_SAMPLER", "parentbased_always_on".to_owned()),
         ];
         Ok(Launch {
-            name: format!("{} {component}", case.name()).replace(' ', "-"),
+            name: format!("{} {component}", case.name()).replace([' ', ','], "-"),
             command,
             environment,
             cpu: self.cpu,

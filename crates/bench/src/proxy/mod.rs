@@ -4,24 +4,24 @@
 //! and idle until it is their turn, so that a pass visits each within seconds. Telemetry of ours is fully on: metrics,
 //! a span per request exported over OTLP/HTTP, per-token timing; the collector's count is a bar of its own.
 
-mod bars;
+pub(crate) mod bars;
 mod case;
-mod passes;
-mod stack;
+pub(crate) mod passes;
+pub(crate) mod stack;
 mod yardstick;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use case::Case;
-use case::YARDSTICK;
-use passes::{ADDED, FAILED, Plan, Probe, SPANS_OFF};
+pub(crate) use case::{Beside, YARDSTICK};
+use passes::{ADDED, Amount, FAILED, Plan, Probe, SPANS_OFF};
 use stack::{Engine, Stack};
 
-use crate::frame::{Machine, Report, Sheet, Verdict};
+use crate::Error;
+use crate::frame::{Ground, Report, Sheet, Verdict};
 use crate::process::ProcessError;
 use crate::progress::Progress;
-use crate::{Error, pin};
 
 /// How long the last spans may take to arrive.
 const SPANS_PATIENCE: Duration = Duration::from_secs(15);
@@ -49,12 +49,6 @@ impl Args {
         let wanted = |case: &Case| always(case) || self.only.is_empty() || self.only.contains(case);
         Case::ALL.into_iter().filter(wanted).collect()
     }
-
-    fn plan<'a>(&self, directory: &'a std::path::Path, load_cpu: usize, proxy_cpu: usize) -> Plan<'a> {
-        let (starts, loops, paced, probes) = if self.quick { (1, (5, 200), 5, 2) } else { (5, (15, 400), 15, 5) };
-        let loops = (loops.0, loops.1 * crate::stopwatch::MILLISECOND);
-        Plan { directory, load_cpu, proxy_cpu, starts, loops, paced, probes }
-    }
 }
 
 /// Measures, prints, and judges.
@@ -62,41 +56,49 @@ impl Args {
 /// # Errors
 /// A yardstick is missing, or a process could not be driven to the end; missed bars are no error but the verdict.
 pub fn run(args: &Args) -> Result<Verdict, Error> {
-    Ok(measure(args)?.deliver(args.json.as_deref())?)
+    let ground = Ground::with_load_here()?;
+    let engine = Engine::start("engine", ground.directory(), ground.load_cpu)?;
+    let plan = Plan { amount: Amount::of(args.quick), ..Plan::on(&ground) };
+    Ok(measure("candor bench proxy", &ground, &engine, &plan, &args.cases())?.report.deliver(args.json.as_deref())?)
 }
 
-fn measure(args: &Args) -> Result<Report, Error> {
-    let directory = tempfile::tempdir().map_err(ProcessError::io("cannot make a temporary directory"))?;
-    let cores = pin::cores();
-    let machine = Machine::read(cores.len());
-    let (load_cpu, proxy_cpu) = (cores.first().copied().unwrap_or(0), cores.last().copied().unwrap_or(0));
-    pin::to_core(load_cpu).map_err(ProcessError::io("cannot pin the load to its core"))?;
-    raise_descriptor_limit()?;
+/// What was found, and the processes that it was found of.
+pub(crate) struct Measured {
+    pub(crate) report: Report,
+    pub(crate) stacks: Vec<Stack>,
+}
 
-    let plan = args.plan(directory.path(), load_cpu, proxy_cpu);
-    let (cases, progress, mut sheet) = (args.cases(), Progress::new(), Sheet::default());
-    let engine = Engine::start(directory.path(), load_cpu)?;
-    let mut stacks = passes::start(&plan, &cases, &engine, &mut sheet, &progress)?;
-    passes::measure(&plan, &mut stacks, &mut sheet, &progress)?;
+/// Sends every kind of pass through the cases, and holds them against their bars.
+pub(crate) fn measure(
+    title: &'static str,
+    ground: &Ground,
+    engine: &Engine,
+    plan: &Plan<'_>,
+    cases: &[Case],
+) -> Result<Measured, Error> {
+    raise_descriptor_limit()?;
+    let (progress, mut sheet) = (&ground.progress, Sheet::default());
+    let mut stacks = passes::start(plan, cases, engine, &mut sheet, progress)?;
+    passes::measure(plan, &mut stacks, &mut sheet, progress)?;
     let mut notes = vec![format!(
-        "proxy on core {proxy_cpu}, engine and load on core {load_cpu}; spans of ours exported over OTLP/HTTP, every token timed"
+        "proxy on core {}, engine and load on core {}; spans of ours exported over OTLP/HTTP, every token timed",
+        ground.subject_cpu, ground.load_cpu
     )];
-    if load_cpu == proxy_cpu {
-        notes.push("there is only one core: proxy, engine and load share it, the ratios mean little".to_owned());
-    }
+    notes.extend(ground.crowded());
     notes.extend(exchanges(&sheet));
-    notes.extend(settle(&engine, &stacks, &mut sheet, &progress)?);
+    notes.extend(settle(engine, &stacks, &mut sheet, progress)?);
     progress.clear();
-    Ok(Report {
-        title: "candor bench proxy",
-        machine,
+    let report = Report {
+        title,
+        machine: ground.machine.clone(),
         yardstick: YARDSTICK.name(),
         subjects: cases.iter().map(|case| case.name()).collect(),
         columns: bars::COLUMNS.to_vec(),
-        bars: bars::bars(&cases),
+        bars: bars::bars(cases),
         sheet,
         notes,
-    })
+    };
+    Ok(Measured { report, stacks })
 }
 
 /// What was taken off the added TTFT of cases that fetch a prefill first.

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::case::Case;
+use super::case::{Beside, Case};
 use super::stack::{Engine, Stack};
-use crate::frame::{Metric, Sheet, percentile};
+use crate::frame::{Ground, Metric, Sheet, percentile};
 use crate::load::{Pace, Phase, Until};
 use crate::process::ProcessError;
 use crate::progress::Progress;
@@ -13,7 +13,7 @@ use crate::{Error, pin};
 
 macro_rules! metrics {
     ($($constant:ident = $name:literal, $unit:literal, $decimals:literal;)*) => {
-        $(pub(super) const $constant: Metric = Metric { name: $name, unit: $unit, decimals: $decimals };)*
+        $(pub(crate) const $constant: Metric = Metric { name: $name, unit: $unit, decimals: $decimals };)*
     };
 }
 
@@ -38,16 +38,16 @@ metrics! {
 
 /// A probe of added TTFT: the engine's own, and under which names what is found is kept.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Probe {
+pub(crate) struct Probe {
     ttft_ms: u64,
     /// What the way there and back adds.
-    pub(super) metric: Metric,
+    pub(crate) metric: Metric,
     /// What one exchange takes at the same pace.
-    pub(super) exchange: Metric,
+    pub(crate) exchange: Metric,
 }
 
 /// The probes, from an engine that answers at once to a slow one.
-pub(super) const ADDED: [Probe; 3] = [
+pub(crate) const ADDED: [Probe; 3] = [
     Probe { ttft_ms: 0, metric: ADDED_0, exchange: EXCHANGE_0 },
     Probe { ttft_ms: 20, metric: ADDED_20, exchange: EXCHANGE_20 },
     Probe { ttft_ms: 300, metric: ADDED_300, exchange: EXCHANGE_300 },
@@ -64,23 +64,55 @@ const STREAMS: usize = 1_000;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plan<'a> {
-    pub(super) directory: &'a Path,
-    /// The core of the load and the engine, and that of the proxy under test.
-    pub(super) load_cpu: usize,
-    pub(super) proxy_cpu: usize,
+pub(crate) struct Amount {
     /// Starts of each case.
-    pub(super) starts: u32,
+    pub(crate) starts: u32,
     /// Passes of the closed loop, and ns of each case in it.
-    pub(super) loops: (usize, u64),
+    pub(crate) loops: (usize, u64),
     /// Passes of paced streams.
-    pub(super) paced: usize,
+    pub(crate) paced: usize,
     /// Passes for added TTFT.
-    pub(super) probes: usize,
+    pub(crate) probes: usize,
+}
+
+impl Amount {
+    /// Enough for a verdict; or, `quick`, for gross misses.
+    pub(crate) fn of(quick: bool) -> Self {
+        if quick {
+            Self { starts: 1, loops: (5, 200 * MILLISECOND), paced: 5, probes: 2 }
+        } else {
+            Self { starts: 5, loops: (15, 400 * MILLISECOND), paced: 15, probes: 5 }
+        }
+    }
+}
+
+/// Where and how much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) directory: &'a Path,
+    /// The core of the load and the engine, and that of the proxy under test.
+    pub(crate) load_cpu: usize,
+    pub(crate) proxy_cpu: usize,
+    pub(crate) amount: Amount,
+    /// What the cases need beside an engine.
+    pub(crate) beside: Beside<'a>,
+}
+
+impl<'a> Plan<'a> {
+    /// A whole measurement, of cases that need nothing but an engine.
+    pub(crate) fn on(ground: &'a Ground) -> Self {
+        Self {
+            directory: ground.directory(),
+            load_cpu: ground.load_cpu,
+            proxy_cpu: ground.subject_cpu,
+            amount: Amount::of(false),
+            beside: Beside::default(),
+        }
+    }
 }
 
 /// Starts every case `starts` times, the last of which stay; the memory of each is taken while it is fresh.
-pub(super) fn start(
+pub(crate) fn start(
     plan: &Plan<'_>,
     cases: &[Case],
     engine: &Engine,
@@ -91,7 +123,7 @@ pub(super) fn start(
     for &case in cases {
         progress.say(format_args!("{}: start, memory at {STREAMS} streams", case.name()));
         let mut kept = None;
-        for attempt in 0..plan.starts {
+        for attempt in 0..plan.amount.starts {
             drop(kept.take());
             let stack = Stack::start(case, engine, plan, attempt)?;
             if case != Case::Direct {
@@ -126,16 +158,16 @@ fn memory(stack: &mut Stack, engine: &Engine, sheet: &mut Sheet) -> Result<(), E
 }
 
 /// Every kind of pass, over all stacks.
-pub(super) fn measure(
+pub(crate) fn measure(
     plan: &Plan<'_>,
     stacks: &mut [Stack],
     sheet: &mut Sheet,
     progress: &Progress,
 ) -> Result<(), Error> {
-    let (loops, slice) = plan.loops;
+    let (loops, slice) = plan.amount.loops;
     interleave("requests/s", loops, stacks, sheet, progress, |stack, sheet| closed_loop(stack, slice, sheet))?;
-    interleave("paced streams", plan.paced, stacks, sheet, progress, paced)?;
-    interleave("added TTFT", plan.probes, stacks, sheet, progress, |stack, sheet| {
+    interleave("paced streams", plan.amount.paced, stacks, sheet, progress, paced)?;
+    interleave("added TTFT", plan.amount.probes, stacks, sheet, progress, |stack, sheet| {
         ADDED.into_iter().try_for_each(|probe| {
             if stack.case == Case::Direct {
                 exchange(plan, stack, probe, sheet)?;

@@ -12,26 +12,26 @@ use crate::process::{Launch, Process, ProcessError, exchange, free_address};
 
 /// The null engine's process.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub(crate) struct Engine {
     _process: Process,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Engine {
     /// Starts it on `cpu` and waits until it answers.
-    pub(super) fn start(directory: &Path, cpu: usize) -> Result<Self, Error> {
+    pub(crate) fn start(name: &str, directory: &Path, cpu: usize) -> Result<Self, Error> {
         let address = free_address()?;
         let program = std::env::current_exe().map_err(ProcessError::io("cannot find this executable"))?;
         let command =
             [program.into_os_string(), "bench".into(), "engine".into(), "--listen".into(), address.to_string().into()];
-        let launch = Launch { name: "engine".to_owned(), command: command.into(), environment: Vec::new(), cpu };
+        let launch = Launch { name: name.to_owned(), command: command.into(), environment: Vec::new(), cpu };
         let mut process = Process::start(&launch, directory)?;
         process.first_answer(address, &get(address, "GET"))?;
         Ok(Self { _process: process, address })
     }
 
     /// What it has seen; `restart` sets the peak of streams back.
-    pub(super) fn stats(&self, restart: bool) -> Result<Stats, Error> {
+    pub(crate) fn stats(&self, restart: bool) -> Result<Stats, Error> {
         let request = get(self.address, if restart { "POST" } else { "GET" });
         let (_, text) = exchange(self.address, &request).map_err(ProcessError::io("the engine's figures"))?;
         Ok(serde_json::from_str(&text).map_err(|error| ProcessError::io("the engine's figures")(error.into()))?)
@@ -44,27 +44,32 @@ fn get(address: SocketAddr, method: &str) -> Vec<u8> {
 
 /// A case under test.
 #[derive(Debug)]
-pub(super) struct Stack {
-    pub(super) case: Case,
-    front: SocketAddr,
+pub(crate) struct Stack {
+    pub(crate) case: Case,
+    pub(crate) front: SocketAddr,
     processes: Vec<Process>,
     prefiller: Option<SocketAddr>,
     /// Path prefix under which the collector counts this stack's spans.
-    pub(super) collector: String,
+    pub(crate) collector: String,
     /// Requests answered so far, each of which is a request span.
-    pub(super) requests: u64,
-    pub(super) failed: u64,
-    pub(super) failure: Option<String>,
+    pub(crate) requests: u64,
+    pub(crate) failed: u64,
+    pub(crate) failure: Option<String>,
     /// From the start to the end of the first answer, ns.
-    pub(super) started_in: u64,
+    pub(crate) started_in: u64,
 }
 
 impl Stack {
     /// Starts the processes of `case`, the `attempt`th time, and waits until the front answers a completion.
-    pub(super) fn start(case: Case, engine: &Engine, plan: &Plan<'_>, attempt: u32) -> Result<Self, Error> {
-        let collector = format!("/{}/{attempt}", case.name().replace(' ', "-"));
-        let place =
-            Place { engine: engine.address, directory: plan.directory, cpu: plan.proxy_cpu, collector: &collector };
+    pub(crate) fn start(case: Case, engine: &Engine, plan: &Plan<'_>, attempt: u32) -> Result<Self, Error> {
+        let collector = format!("/{}/{attempt}", case.name().replace([' ', ','], "-"));
+        let place = Place {
+            engine: engine.address,
+            directory: plan.directory,
+            cpu: plan.proxy_cpu,
+            collector: &collector,
+            beside: plan.beside,
+        };
         let (launches, front) = case.launches(&place)?;
         let mut processes = Vec::with_capacity(launches.len());
         for launch in &launches {
@@ -90,17 +95,17 @@ impl Stack {
     }
 
     /// Opens connections to its front.
-    pub(super) fn session(&self, connections: usize) -> Result<Session, Error> {
+    pub(crate) fn session(&self, connections: usize) -> Result<Session, Error> {
         Ok(Session::open(self.front, connections)?)
     }
 
     /// The shape of this stack's requests.
-    pub(super) fn shape(&self, stream: Option<crate::load::Pace>) -> Shape {
+    pub(crate) fn shape(&self, stream: Option<crate::load::Pace>) -> Shape {
         Shape { stream, prefiller: self.prefiller }
     }
 
     /// Runs a phase over `session`; returns what it found and the CPU time that the stack spent on it, in ns.
-    pub(super) fn run(&mut self, session: &mut Session, phase: Phase) -> Result<(Tally, u64), Error> {
+    pub(crate) fn run(&mut self, session: &mut Session, phase: Phase) -> Result<(Tally, u64), Error> {
         let before = self.cpu_ns()?;
         let tally = session.run(phase)?;
         let cpu = self.cpu_ns()?.saturating_sub(before);
@@ -112,12 +117,17 @@ impl Stack {
         Ok((tally, cpu))
     }
 
+    /// Its processes, the front last.
+    pub(crate) fn processes(&self) -> &[Process] {
+        &self.processes
+    }
+
     fn cpu_ns(&self) -> Result<u64, Error> {
         Ok(self.processes.iter().map(Process::cpu_ns).sum::<Result<u64, _>>()?)
     }
 
     /// Peak resident set of all its processes, in bytes.
-    pub(super) fn peak_rss(&self) -> Result<u64, Error> {
+    pub(crate) fn peak_rss(&self) -> Result<u64, Error> {
         Ok(self.processes.iter().map(Process::peak_rss).sum::<Result<u64, _>>()?)
     }
 }

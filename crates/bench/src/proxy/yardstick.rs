@@ -18,7 +18,7 @@ const PLACES: [&str; 4] = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/loc
 ///
 /// # Errors
 /// It is not installed, or the directory cannot be written.
-pub(super) fn nginx(listen: SocketAddr, engine: SocketAddr, directory: &Path) -> Result<Vec<OsString>, Error> {
+pub(crate) fn nginx(listen: SocketAddr, engine: SocketAddr, directory: &Path) -> Result<Vec<OsString>, Error> {
     let program = find("nginx", "nginx-light")?;
     let at = directory.display();
     // A master process would outlive the bench's guard: one process does both jobs.
@@ -35,6 +35,7 @@ http {{
   tcp_nodelay on;
   keepalive_timeout 600s;
   keepalive_requests 1000000000;
+  client_body_buffer_size 1m;
   client_body_temp_path {at}/nginx-body;
   proxy_temp_path {at}/nginx-proxy;
   upstream engine {{
@@ -75,7 +76,7 @@ http {{
 ///
 /// # Errors
 /// It is not installed, or the directory cannot be written.
-pub(super) fn haproxy(listen: SocketAddr, engine: SocketAddr, directory: &Path) -> Result<Vec<OsString>, Error> {
+pub(crate) fn haproxy(listen: SocketAddr, engine: SocketAddr, directory: &Path) -> Result<Vec<OsString>, Error> {
     let program = find("haproxy", "haproxy")?;
     let text = format!(
         "global

@@ -4,18 +4,15 @@
 //! scheduler's own word (its histograms), since nobody outside can see where one begins; how many there are is the
 //! load's, and memory is the kernel's.
 
-mod records;
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::frame::{Bar, Machine, Metric, Report, Rule, Sheet, Verdict};
-use crate::process::ProcessError;
-use crate::progress::Progress;
+use crate::exposition::quantile;
+use crate::frame::{Bar, Ground, Metric, Report, Rule, Sheet, Verdict};
 use crate::stage::{Line, Redis, Scheduler, post};
 use crate::stopwatch::{SECOND, now};
-use crate::{Error, pin};
+use crate::{Error, records};
 
 /// Flags of `bench scheduler`.
 #[derive(Clone, Debug, clap::Args)]
@@ -58,28 +55,24 @@ pub fn run(args: &Args) -> Result<Verdict, Error> {
 }
 
 fn measure(args: &Args) -> Result<Report, Error> {
-    let directory = tempfile::tempdir().map_err(ProcessError::io("cannot make a temporary directory"))?;
-    let cores = pin::cores();
-    let machine = Machine::read(cores.len());
-    let (own, other) = (cores.first().copied().unwrap_or(0), cores.last().copied().unwrap_or(0));
-    pin::to_core(own).map_err(ProcessError::io("cannot pin the load to its core"))?;
-    let (progress, mut sheet) = (Progress::new(), Sheet::default());
+    let ground = Ground::with_load_here()?;
+    let (own, other, mut sheet) = (ground.load_cpu, ground.subject_cpu, Sheet::default());
     let (passes, seconds) = if args.quick { (1, 2) } else { (5, 5) };
     for pass in 0..passes {
         for (name, size, _) in SIZES {
-            progress.say(format_args!("pass {} of {passes}: {name}", pass + 1));
-            let redis = Redis::start(directory.path(), own)?;
+            ground.progress.say(format_args!("pass {} of {passes}: {name}", pass + 1));
+            let redis = Redis::start(ground.directory(), own)?;
             redis.put(&records::of(size))?;
             let flags = ["--request-local-account-staleness-seconds", "600", "--instance-staleness-seconds", "3600"];
-            let scheduler = Scheduler::start(&redis, &flags, size, (other, directory.path()))?;
+            let scheduler = Scheduler::start(&redis, &flags, size, (other, ground.directory()))?;
             pass_over(name, &scheduler, seconds, &mut sheet)?;
             if size == 1024 {
                 memory(name, &scheduler, &mut sheet)?;
             }
         }
     }
-    progress.clear();
-    Ok(report(machine, sheet, (own, other)))
+    ground.progress.clear();
+    Ok(report(ground, sheet))
 }
 
 /// One size in one pass: decisions as fast as they come, refreshes beside them.
@@ -130,23 +123,7 @@ fn ask_until(address: SocketAddr, id: &str, goes_on: impl Fn(usize) -> bool + Sy
     })
 }
 
-/// A quantile of a classic histogram in its unit, interpolated within its bucket as `histogram_quantile` does.
-fn quantile(buckets: &[(String, f64)], q: f64) -> f64 {
-    let bound = |labels: &str| labels.split("le=\"").nth(1)?.split('"').next()?.parse::<f64>().ok();
-    let buckets: Vec<(f64, f64)> =
-        buckets.iter().filter_map(|(labels, count)| Some((bound(labels)?, *count))).collect();
-    let rank = q * buckets.last().map_or(0.0, |(_, count)| *count);
-    let (mut lower, mut below) = (0.0, 0.0);
-    for (upper, count) in buckets {
-        if count >= rank && count > below {
-            return if upper.is_finite() { lower + (upper - lower) * (rank - below) / (count - below) } else { lower };
-        }
-        (lower, below) = (upper, count);
-    }
-    f64::NAN
-}
-
-fn report(machine: Machine, sheet: Sheet, (own, other): (usize, usize)) -> Report {
+fn report(ground: Ground, sheet: Sheet) -> Report {
     let mut bars = Vec::new();
     for (subject, size, micros) in SIZES {
         let mut bar = |metric, rule| bars.push(Bar { subject, metric, rule });
@@ -161,31 +138,18 @@ fn report(machine: Machine, sheet: Sheet, (own, other): (usize, usize)) -> Repor
             _ => {}
         }
     }
+    let (own, other) = (ground.load_cpu, ground.subject_cpu);
     let note = format!(
         "scheduler on core {other}, Redis and {CONNECTIONS} connections on core {own}; memory with {IN_FLIGHT} requests in flight"
     );
     Report {
         title: "candor bench scheduler",
-        machine,
+        machine: ground.machine,
         yardstick: SIZES[0].0,
         subjects: SIZES.map(|(name, ..)| name).to_vec(),
         columns: vec![DECISION_P99, RATE, REFRESH, MEMORY, FAILED],
         sheet,
         bars,
         notes: vec![note],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quantile;
-
-    #[test]
-    fn a_quantile_is_interpolated_within_its_bucket() {
-        let buckets = [("{le=\"0.1\"}", 10.0), ("{le=\"0.2\"}", 90.0), ("{le=\"+Inf\"}", 100.0)];
-        let buckets = buckets.map(|(labels, count)| (labels.to_owned(), count));
-        assert!((quantile(&buckets, 0.5) - 0.15).abs() < 1e-9);
-        assert!((quantile(&buckets, 0.99) - 0.2).abs() < 1e-9, "beyond the last bound is at least that");
-        assert!(quantile(&[], 0.5).is_nan());
     }
 }
