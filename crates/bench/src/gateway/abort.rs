@@ -45,15 +45,15 @@ const fn phase(name: &'static str, leg: Leg, client: Client, stage: &'static str
     Phase { name, leg, client, stage }
 }
 
-/// Nobody stays so long that the engine would come to its next step, or as the gateway needs to get there.
+/// Clients stay long enough for their requests to be with the engine, and leave long before it would come to its next step.
 static PHASES: [Phase; 5] = [
-    phase("before the head", Leg::Only, leaves(When::Sent, (10, 30), "ttft_us=5000000;head=late"), "dispatch"),
+    phase("before the head", Leg::Only, leaves(When::Sent, (60, 100), "ttft_us=5000000;head=late"), "dispatch"),
     phase("before the first token", Leg::Only, leaves(When::Head, (0, 20), "ttft_us=5000000"), "dispatch"),
-    phase("in the prefill", Leg::Prefill, leaves(When::Sent, (10, 30), "prefill_us=5000000"), "dispatch"),
+    phase("in the prefill", Leg::Prefill, leaves(When::Sent, (60, 100), "prefill_us=5000000"), "dispatch"),
     phase(
         "between the stages",
         Leg::Decode,
-        leaves(When::Sent, (30, 50), "prefill_us=5000;ttft_us=1000000;head=late"),
+        leaves(When::Sent, (60, 100), "prefill_us=5000;ttft_us=1000000;head=late"),
         "dispatch",
     ),
     phase("mid-stream", Leg::Only, leaves(When::Tokens(12), (0, 5), "ttft_us=3000;itl_us=4000"), "relay"),

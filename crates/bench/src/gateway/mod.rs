@@ -32,7 +32,7 @@ use cluster::Cluster;
 const CASES: [Case; 4] = [Case::Direct, Case::Nginx, Case::GatewayScheduler, Case::GatewayTokenizer];
 
 /// Clients that leave at a time.
-const THREADS: usize = 8;
+const THREADS: usize = 16;
 /// Clients at a time, where it is looked for leaks.
 const LEAK_THREADS: usize = 32;
 
@@ -135,8 +135,9 @@ fn as_proxy(ground: &Ground, extent: &Extent) -> Result<Report, Error> {
 
 /// Requests of a case's that its gateway says the scheduler did not place.
 fn unplaced(stack: &Stack) -> Result<f64, Error> {
-    let placed = scrape(stack.front, "gateway_placement_total{by=\"scheduler\"}")?;
-    Ok((stack.requests as f64 - placed.iter().map(|(_, value)| value).sum::<f64>()).abs())
+    let placements = scrape(stack.front, "gateway_placement_total{")?;
+    let by_scheduler = placements.iter().filter(|(labels, _)| labels.contains("by=\"scheduler\""));
+    Ok((stack.requests as f64 - by_scheduler.map(|(_, placed)| placed).sum::<f64>()).abs())
 }
 
 /// Proof that prompts are cut: what the gateway says of one.
