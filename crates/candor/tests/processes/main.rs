@@ -4,5 +4,6 @@
 
 mod accounts;
 mod demo;
+mod outside;
 mod settling;
 mod support;

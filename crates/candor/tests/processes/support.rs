@@ -27,28 +27,41 @@ impl Candor {
     pub(crate) async fn start(component: &str, flags: &[&str]) -> Self {
         loop {
             let addr = on_loopback(testkit::free_port());
-            if let Some(started) = Self::launch(component, addr, addr, flags).await {
+            if let Some(started) = Self::launch(component, addr, addr, flags, &[]).await {
                 return started;
             }
         }
     }
 
+    /// The same with more in its environment.
+    pub(crate) async fn start_in(environment: &[(&str, &str)], component: &str, flags: &[&str]) -> Self {
+        let addr = on_loopback(testkit::free_port());
+        let started = Self::launch(component, addr, addr, flags, environment).await;
+        started.unwrap_or_else(|| panic!("{component} does not start"))
+    }
+
     /// The same of a component whose metrics are elsewhere.
     pub(crate) async fn start_seen_at(metrics: SocketAddr, component: &str, flags: &[&str]) -> Self {
-        let started = Self::launch(component, on_loopback(testkit::free_port()), metrics, flags).await;
+        let started = Self::launch(component, on_loopback(testkit::free_port()), metrics, flags, &[]).await;
         started.unwrap_or_else(|| panic!("{component} does not start"))
     }
 
     /// Starts a component where one of its kind was before.
     pub(crate) async fn start_again(component: &str, addr: SocketAddr, flags: &[&str]) -> Self {
-        let started = Self::launch(component, addr, addr, flags).await;
+        let started = Self::launch(component, addr, addr, flags, &[]).await;
         started.unwrap_or_else(|| panic!("{component} does not start on the port that it had before"))
     }
 
-    async fn launch(component: &str, addr: SocketAddr, metrics: SocketAddr, flags: &[&str]) -> Option<Self> {
+    async fn launch(
+        component: &str,
+        addr: SocketAddr,
+        metrics: SocketAddr,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Option<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_candor"));
         command.arg(component).arg("--host=127.0.0.1").arg(format!("--port={}", addr.port())).args(flags);
-        command.env("CANDOR_LOG", "error").kill_on_drop(true);
+        command.env("CANDOR_LOG", "error").envs(environment.iter().copied()).kill_on_drop(true);
         let mut started = Self { child: command.spawn().unwrap(), addr };
         while scrape(metrics).await.is_none() {
             if let Some(status) = started.child.try_wait().unwrap() {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use proxy::client::TlsPolicy;
+use proxy::client::{ErrorKind, TlsPolicy};
 use proxy::{Client as HttpClient, ClientConfig, Target};
 use tokio::io::AsyncReadExt as _;
 
@@ -79,25 +79,44 @@ async fn a_key_that_is_taken_back_opens_no_more() {
     assert_eq!(status("sesame").await, 401);
 }
 
-#[tokio::test]
-async fn requests_come_over_tls() {
-    let dir = tempfile::tempdir().unwrap();
+/// Puts a new certificate for `localhost` into a directory.
+fn put_certificate(directory: &Path) -> Vec<u8> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    std::fs::write(dir.path().join("tls.crt"), made.cert.pem()).unwrap();
-    std::fs::write(dir.path().join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(directory.join("tls.crt"), made.cert.pem()).unwrap();
+    std::fs::write(directory.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    made.cert.der().to_vec()
+}
+
+/// What a client hears over TLS that trusts this certificate alone.
+async fn over_tls(gateway: &Gateway, trusted: &[u8]) -> Result<u16, ErrorKind> {
+    let extra_roots = vec![trusted.to_vec().into()];
+    let client = HttpClient::new(ClientConfig { extra_roots, ..ClientConfig::default() });
+    let target = Target::parse(&format!("localhost:{}", gateway.addr.port())).unwrap();
+    let target = target.with_tls(TlsPolicy::Verify).with_address(gateway.addr.ip());
+    let request = http::Request::builder().uri("/v1/models").body(proxy::Body::Empty).unwrap();
+    let answer = client.send(&target, request).await;
+    answer.map(|answer| answer.status().as_u16()).map_err(|error| error.kind())
+}
+
+#[tokio::test]
+async fn requests_come_over_tls_with_whatever_certificate_is_there_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = put_certificate(dir.path());
     let engine = Engine::start().await;
     let gateway = Gateway::with(|args| {
         let args = args.with("neutral-endpoints", engine.addr.to_string());
         args.with("cert-path", dir.path().to_str().unwrap())
     })
     .await;
-    let roots = vec![made.cert.der().clone()];
-    let client = HttpClient::new(ClientConfig { extra_roots: roots, ..ClientConfig::default() });
-    let target = Target::parse(&format!("localhost:{}", gateway.addr.port())).unwrap();
-    let target = target.with_tls(TlsPolicy::Verify).with_address(gateway.addr.ip());
-    let request = http::Request::builder().uri("/v1/models").body(proxy::Body::Empty).unwrap();
-    let answer = client.send(&target, request).await.unwrap();
-    assert_eq!(answer.status(), 200);
+    assert_eq!(over_tls(&gateway, &first).await, Ok(200));
+    // One that cannot be used changes nothing.
+    std::fs::write(dir.path().join("tls.key"), "half a key").unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    assert_eq!(over_tls(&gateway, &first).await, Ok(200));
+    let second = put_certificate(dir.path());
+    assert_ne!(first, second);
+    soon(async { while over_tls(&gateway, &second).await != Ok(200) {} }).await;
+    assert_eq!(over_tls(&gateway, &first).await, Err(ErrorKind::Tls), "the old one is not shown any more");
 }
 
 #[tokio::test]

@@ -56,9 +56,7 @@ async fn an_answer_that_is_whole_is_no_abort() {
     client.post(CHAT, STREAM).await;
     let mut call = engine.call().await;
     call.open().await;
-    call.event(LAST).await;
-    call.event("[DONE]").await;
-    call.end().await;
+    call.end_after(&[LAST, "[DONE]"]).await;
     client.answer().await;
     drop(client);
     assert_eq!(gateway.settled(1).await.sum("client_abort_propagation_milliseconds_count", &[]), None);
@@ -76,9 +74,7 @@ async fn a_gap_between_tokens_is_a_stall_with_its_phase() {
         call.event(&token(text)).await;
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
-    call.event(LAST).await;
-    call.event("[DONE]").await;
-    call.end().await;
+    call.end_after(&[LAST, "[DONE]"]).await;
     client.answer().await;
     let scrape = gateway.settled(1).await;
     assert_eq!(stalls(&scrape, "second_token"), Some(1.0));
@@ -101,9 +97,7 @@ async fn a_client_that_does_not_read_is_told_from_an_engine_that_does_not_write(
         for _ in 0..300 {
             call.send(&event).await;
         }
-        call.event(LAST).await;
-        call.event("[DONE]").await;
-        call.end().await;
+        call.end_after(&[LAST, "[DONE]"]).await;
     };
     let read = async {
         tokio::time::sleep(Duration::from_millis(400)).await;
@@ -127,9 +121,7 @@ async fn first_tokens_are_followed_out_of_the_kernel() {
         let mut call = engine.call().await;
         call.open().await;
         call.event(&token("a")).await;
-        call.event(LAST).await;
-        call.event("[DONE]").await;
-        call.end().await;
+        call.end_after(&[LAST, "[DONE]"]).await;
         client.answer().await;
     }
     let scrape = gateway.settled(3).await;
@@ -146,9 +138,7 @@ async fn connections_to_engines_are_counted_by_what_they_do() {
     let mut call = engine.call().await;
     assert_eq!(connections("active").await, Some(1.0));
     call.open().await;
-    call.event(LAST).await;
-    call.event("[DONE]").await;
-    call.end().await;
+    call.end_after(&[LAST, "[DONE]"]).await;
     client.answer().await;
     gateway.settled(1).await;
     assert_eq!((connections("active").await, connections("idle").await), (Some(0.0), Some(1.0)));

@@ -6,11 +6,8 @@ use crate::support::{CHAT, Call, Client, Engine, Gateway, LAST, STREAM, USAGE, c
 
 const WHOLE: &str = r#"{"model":"tiny"}"#;
 
-async fn finish(mut call: Call) {
-    call.event(LAST).await;
-    call.event(USAGE).await;
-    call.event("[DONE]").await;
-    call.end().await;
+async fn finish(call: Call) {
+    call.end_after(&[LAST, USAGE, "[DONE]"]).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::support::{CHAT, Call, Engine, Gateway, LAST, STREAM, Scheduler, USAGE, count, instance, soon, token};
+use super::support::{
+    CHAT, Call, Engine, Gateway, LAST, STREAM, Scheduler, USAGE, count, instance, nobody, soon, token,
+};
 
 const PLAIN: &str = r#"{"model":"tiny","messages":[],"max_tokens":9}"#;
 
@@ -37,16 +39,8 @@ impl World {
     }
 }
 
-async fn nobody() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().to_string()
-}
-
-async fn finish(mut call: Call) {
-    for data in [LAST, USAGE, "[DONE]"] {
-        call.event(data).await;
-    }
-    call.end().await;
+async fn finish(call: Call) {
+    call.end_after(&[LAST, USAGE, "[DONE]"]).await;
 }
 
 #[tokio::test]
@@ -216,8 +210,8 @@ async fn a_prefill_that_is_silent_for_too_long_is_a_504_and_cancelled() {
 async fn instances_that_are_not_there_cost_no_request_while_others_are() {
     let (mut prefill, mut decode) = (Engine::start().await, Engine::start().await);
     for protocol in ["nixlv2", "sglang"] {
-        let prefills = [nobody().await, prefill.addr.to_string()];
-        let decodes = [nobody().await, decode.addr.to_string()];
+        let prefills = [nobody().await.to_string(), prefill.addr.to_string()];
+        let decodes = [nobody().await.to_string(), decode.addr.to_string()];
         let gateway = gateway(protocol, &prefills, &decodes, &[]).await;
         let mut client = gateway.client().await;
         for _ in 0..4 {
@@ -262,7 +256,7 @@ async fn a_prefill_instance_that_failed_is_left_for_another_and_its_decode_insta
 #[tokio::test]
 async fn a_decoder_that_is_not_there_is_a_503_when_there_is_no_other() {
     let mut prefill = Engine::start().await;
-    let gateway = gateway("nixlv2", &[prefill.addr.to_string()], &[nobody().await], &[]).await;
+    let gateway = gateway("nixlv2", &[prefill.addr.to_string()], &[nobody().await.to_string()], &[]).await;
     let mut client = gateway.client().await;
     client.post(CHAT, PLAIN).await;
     soon(prefill.call()).await.answer(200, PREFILLED).await;

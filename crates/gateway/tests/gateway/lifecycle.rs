@@ -41,9 +41,7 @@ async fn a_stream_in_flight_is_finished_before_the_gateway_stops() {
         while tokio::net::TcpStream::connect(addr).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        call.event(LAST).await;
-        call.event("[DONE]").await;
-        call.end().await;
+        call.end_after(&[LAST, "[DONE]"]).await;
         client.rest().await.0
     };
     let (report, text) = soon(async { tokio::join!(stopping, serving) }).await;

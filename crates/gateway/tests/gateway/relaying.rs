@@ -34,9 +34,7 @@ async fn connections_are_kept_on_both_sides() {
         client.post(CHAT, STREAM).await;
         let mut call = engine.call().await;
         call.open().await;
-        call.event(LAST).await;
-        call.event("[DONE]").await;
-        call.end().await;
+        call.end_after(&[LAST, "[DONE]"]).await;
         client.answer().await;
     }
     assert_eq!(engine.connections(), 1);
@@ -162,9 +160,7 @@ async fn a_client_that_speaks_http2_is_served_the_same() {
         let mut call = engine.call().await;
         assert!(call.head.start.ends_with("HTTP/1.1"), "engines are spoken to in HTTP/1.1");
         call.open().await;
-        call.event(LAST).await;
-        call.event("[DONE]").await;
-        call.end().await;
+        call.end_after(&[LAST, "[DONE]"]).await;
     };
     let (response, ()) = tokio::join!(asking, answering);
     let response = response.unwrap();

@@ -1,14 +1,8 @@
 //! Attempts that fail, and what the client sees of them: nothing but time.
 
-use super::support::{CHAT, Engine, Gateway, LAST, STREAM, soon};
+use super::support::{CHAT, Engine, Gateway, LAST, STREAM, nobody, soon};
 
 const PLAIN: &str = r#"{"model":"tiny"}"#;
-
-/// An address where nobody listens.
-async fn nobody() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().to_string()
-}
 
 async fn retrying(engines: &[String], max: u32) -> Gateway {
     let engines = engines.join(",");
@@ -18,7 +12,7 @@ async fn retrying(engines: &[String], max: u32) -> Gateway {
 #[tokio::test]
 async fn an_engine_that_is_not_there_costs_no_request_while_another_is() {
     let mut engine = Engine::start().await;
-    let engines = [nobody().await, nobody().await, engine.addr.to_string()];
+    let engines = [nobody().await.to_string(), nobody().await.to_string(), engine.addr.to_string()];
     let gateway = retrying(&engines, 0).await;
     let mut client = gateway.client().await;
     for _ in 0..6 {
@@ -47,9 +41,7 @@ async fn a_failing_engine_is_left_for_another_one() {
         let mut call = soon(second.call()).await;
         assert_eq!(call.body, body);
         call.open().await;
-        call.event(LAST).await;
-        call.event("[DONE]").await;
-        call.end().await;
+        call.end_after(&[LAST, "[DONE]"]).await;
         let answer = client.answer().await;
         assert_eq!(answer.status(), 200);
         assert!(answer.text().ends_with("data: [DONE]\n\n"), "{answer:?}");

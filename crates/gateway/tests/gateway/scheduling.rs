@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::support::{
-    CHAT, Client, Engine, Gateway, LAST, STREAM, Scheduler, USAGE, instance, put_tokenizer, soon, token,
+    CHAT, Client, Engine, Gateway, LAST, STREAM, Scheduler, USAGE, instance, nobody, put_tokenizer, soon, token,
 };
 
 const PLAIN: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"hi"}]}"#;
@@ -32,10 +32,7 @@ async fn asking(gateway: &Gateway, lines: &str, body: &str) -> Client {
 async fn stream(engine: &mut Engine) {
     let mut call = soon(engine.call()).await;
     call.open().await;
-    for data in [&token("a"), LAST, USAGE, "[DONE]"] {
-        call.event(data).await;
-    }
-    call.end().await;
+    call.end_after(&[&token("a"), LAST, USAGE, "[DONE]"]).await;
 }
 
 /// Who placed requests, by the metric.
@@ -111,10 +108,7 @@ async fn without_full_mode_the_scheduler_hears_of_tokens_and_of_the_end() {
         })
     };
     assert!(seen.contains(&event("prefill_done")) && seen.contains(&event("state_update")), "{seen:?}");
-    for data in [LAST, USAGE, "[DONE]"] {
-        call.event(data).await;
-    }
-    call.end().await;
+    call.end_after(&[LAST, USAGE, "[DONE]"]).await;
     client.answer().await;
     let released = loop {
         let call = scheduler.call().await;
@@ -210,9 +204,7 @@ async fn the_prefill_instance_is_given_back_with_the_first_token() {
     call.open().await;
     call.event(&token("a")).await;
     assert_eq!(released(&mut scheduler, 1).await, [p["id"].as_str().unwrap()], "and the decode instance is not yet");
-    call.event(LAST).await;
-    call.event("[DONE]").await;
-    call.end().await;
+    call.end_after(&[LAST, "[DONE]"]).await;
     client.answer().await;
     assert_eq!(released(&mut scheduler, 1).await, [d["id"].as_str().unwrap()]);
 }
@@ -269,10 +261,7 @@ async fn a_failed_instance_is_given_back_and_excluded_from_the_next_placement() 
 #[tokio::test]
 async fn a_scheduler_that_insists_on_an_instance_that_is_not_there_is_not_asked_for_ever() {
     let engine = Engine::start().await;
-    let dead = {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
-    };
+    let dead = nobody().await;
     let mut scheduler = Scheduler::start().await;
     let gateway = gateway(&[&engine], &[scheduler.addr], &[("retry-max-count", "1")]).await;
     let mut client = asking(&gateway, "", PLAIN).await;

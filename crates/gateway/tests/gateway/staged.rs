@@ -9,7 +9,7 @@ use telemetry::exposition::Scrape;
 use telemetry::span::SpanRecord;
 
 use super::support::{
-    CHAT, Call, Client, Engine, Gateway, LAST, STREAM, Scheduler, USAGE, count, instance, soon, token,
+    CHAT, Call, Client, Engine, Gateway, LAST, STREAM, Scheduler, USAGE, count, instance, nobody, soon, token,
 };
 
 const PLAIN: &str = r#"{"model":"tiny","messages":[],"max_tokens":9}"#;
@@ -135,10 +135,7 @@ async fn the_decode_stage_is_placed_when_the_prefill_is_done_and_both_choices_ar
         decode.event(&token(text)).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    for data in [LAST, USAGE, "[DONE]"] {
-        decode.event(data).await;
-    }
-    decode.end().await;
+    decode.end_after(&[LAST, USAGE, "[DONE]"]).await;
     let answer = client.answer().await;
     assert_eq!(answer.status(), 200);
     let scrape = world.gateway.settled(1).await;
@@ -234,10 +231,7 @@ async fn what_is_tried_on_the_decoder_first_is_placed_as_a_whole() {
 #[tokio::test]
 async fn a_decode_instance_that_dies_between_the_stages_costs_another_choice_and_no_other_prefill() {
     let mut world = World::start("nixlv2", &[LITE]).await;
-    let dead = {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
-    };
+    let dead = nobody().await;
     let mut client = world.ask(PLAIN).await;
     world.prefilled().await;
     let (released, call) = world.given_back_and_asked().await;

@@ -71,9 +71,7 @@ async fn an_injected_delay_counts_as_scheduling() {
     let elapsed: u64 = call.head.get("x-candor-elapsed-us").unwrap().parse().unwrap();
     assert!(elapsed >= 15_000, "{elapsed}");
     call.open().await;
-    call.event(LAST).await;
-    call.event("[DONE]").await;
-    call.end().await;
+    call.end_after(&[LAST, "[DONE]"]).await;
     assert!(timing(&client.answer().await.head.fields).nanos("schedule").unwrap() >= 15_000_000);
     let scrape = gateway.settled(1).await;
     assert!(scrape.histogram("request_schedule_duration_milliseconds", &[]).unwrap().sum >= 15.0);
@@ -92,9 +90,7 @@ async fn an_opening_chunk_without_a_token_is_not_the_first_token() {
     client.data().await;
     assert_eq!(gateway.scrape().await.sum("request_ttft_milliseconds_count", &[]).unwrap_or(0.0), 0.0);
     tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-    call.event(LAST).await;
-    call.event("[DONE]").await;
-    call.end().await;
+    call.end_after(&[LAST, "[DONE]"]).await;
     client.rest().await;
     let ttft = soon(gateway.settled(1)).await.histogram("request_ttft_milliseconds", &[]).unwrap();
     assert!(ttft.count == 1.0 && ttft.sum >= 30.0, "{ttft:?}");
@@ -109,9 +105,7 @@ async fn the_gateways_span_is_the_root_and_says_what_the_trailer_says() {
     let mut call = engine.call().await;
     let sent = call.head.get("traceparent").unwrap().to_owned();
     call.open().await;
-    call.event(LAST).await;
-    call.event("[DONE]").await;
-    call.end().await;
+    call.end_after(&[LAST, "[DONE]"]).await;
     let trailer = timing(&client.answer().await.trailers);
     gateway.settled(1).await;
     let spans = gateway.spans().await;

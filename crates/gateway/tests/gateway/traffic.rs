@@ -6,15 +6,9 @@ use proxy::tls::ServerTls;
 use proxy::{Drain, Listener, ListenerConfig};
 use serde_json::{Value, json};
 
-use super::support::{Answer, CHAT, Call, Engine, Gateway, LAST, STREAM, USAGE, count, soon, token};
+use super::support::{Answer, CHAT, Call, Engine, Gateway, LAST, STREAM, USAGE, count, nobody, soon, token};
 
 const PLAIN: &str = r#"{"model":"tiny"}"#;
-
-/// An address where nobody listens.
-async fn nobody() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().to_string()
-}
 
 /// A gateway before `local` that splits by prefix.
 async fn routed(local: impl ToString, routes: Value) -> Gateway {
@@ -58,10 +52,7 @@ async fn answers(engine: &mut Engine, statuses: &[u16]) {
 
 async fn stream(mut call: Call) {
     call.open().await;
-    for data in [&token("a"), LAST, USAGE, "[DONE]"] {
-        call.event(data).await;
-    }
-    call.end().await;
+    call.end_after(&[&token("a"), LAST, USAGE, "[DONE]"]).await;
 }
 
 /// Requests that ended with `status`, whatever model they are counted under: nobody tells the gateway of models that only
@@ -198,7 +189,7 @@ async fn fallbacks_are_tried_in_order_until_one_serves() {
     for Case { first, then, expected } in cases {
         let (mut local, mut one, mut two) = (Engine::start().await, Engine::start().await, Engine::start().await);
         let routes = json!([everything_local(), fallback(&one), fallback(&two)]);
-        let place = if first == 0 { nobody().await } else { local.addr.to_string() };
+        let place = if first == 0 { nobody().await.to_string() } else { local.addr.to_string() };
         let gateway = routed(place, routes).await;
         let mut client = post(&gateway, PLAIN).await;
         if first != 0 {

@@ -164,6 +164,14 @@ impl Call {
         self.wire.write(bytes).await;
     }
 
+    /// Sends these events and ends the stream in good order.
+    pub async fn end_after(mut self, events: &[&str]) {
+        for data in events {
+            self.event(data).await;
+        }
+        self.end().await;
+    }
+
     /// Ends the stream in good order.
     pub async fn end(self) {
         self.end_with("").await;
