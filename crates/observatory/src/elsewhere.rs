@@ -10,7 +10,7 @@ use proxy::Body;
 use proxy::client::{Client, ClientConfig, Target};
 use serde_json::json;
 
-use crate::server::json;
+use crate::reply::json;
 
 /// Servers of the same APIs; where there is none, the stores here answer.
 pub(crate) struct Elsewhere {

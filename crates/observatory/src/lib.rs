@@ -27,9 +27,11 @@ pub mod metrics;
 pub mod otlp;
 mod page;
 pub mod promql;
+mod reply;
 mod running;
 mod server;
 mod state;
+mod time;
 pub mod traceql;
 pub mod traces;
 

@@ -7,7 +7,7 @@ use http::{HeaderValue, Response, StatusCode};
 use proxy::Body;
 use serde_json::json;
 
-use crate::server::json;
+use crate::reply::json;
 use crate::state::State;
 
 /// Whatever the page loads or asks comes from here, and nobody may frame it. Charts set styles of their elements.

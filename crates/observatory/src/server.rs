@@ -9,6 +9,7 @@ use proxy::Body;
 use serde_json::json;
 
 use crate::api::{prometheus, tempo};
+use crate::reply::json;
 use crate::state::State;
 use crate::{otlp, page};
 
@@ -77,13 +78,5 @@ fn metrics(state: &State, headers: &HeaderMap) -> Response<Body> {
     let (kind, body) = state.process.metrics_response(accept);
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-}
-
-/// A JSON answer.
-pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

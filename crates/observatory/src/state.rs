@@ -15,6 +15,7 @@ use crate::metrics::scrape::Targets;
 use crate::metrics::store::{Limits, Stats, Store};
 use crate::otlp::Receiver;
 use crate::promql;
+use crate::time::unix_millis;
 use crate::traces::{SpanLog, SpanStore};
 
 /// Queries evaluated at once. Each may hold as many samples as the limits say.
@@ -135,9 +136,4 @@ impl State {
             log.sync();
         }
     }
-}
-
-/// The current time in Unix milliseconds.
-pub(crate) fn unix_millis() -> i64 {
-    i64::try_from(clock::now().unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::TraceArgs;
+use super::traces::TraceArgs;
 use crate::metrics::scrape::{Discovery, ScrapeTarget};
 
 /// Flags of the observatory.

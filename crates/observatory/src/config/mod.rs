@@ -1,9 +1,13 @@
 //! Flags of `candor observatory` and the configuration they become. All faults of a command line are reported together.
 
 mod args;
+mod fault;
+mod secret;
 mod traces;
 
 pub use args::Args;
+pub use fault::Fault;
+pub use secret::Secret;
 pub use traces::{TraceArgs, TraceConfig};
 
 use std::net::SocketAddr;
@@ -42,59 +46,6 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Spans and OTLP.
     pub traces: TraceConfig,
-}
-
-/// Text that must not be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// One thing wrong with a command line.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// Anybody on the network could read everything.
-    #[error("--listen {0} is reachable from other machines: set --token, or listen on a loopback address")]
-    Open(SocketAddr),
-    /// Anybody on the network could send telemetry.
-    #[error("--{flag} {addr} is reachable from other machines: set --token, or listen on a loopback address")]
-    OpenOtlp {
-        /// The flag.
-        flag: &'static str,
-        /// Its value.
-        addr: SocketAddr,
-    },
-    /// The token cannot be sent.
-    #[error("--token holds a character that cannot stand in a header")]
-    Token,
-    /// Not the URL of a server.
-    #[error("--{flag}: {fault}")]
-    Url {
-        /// The flag.
-        flag: &'static str,
-        /// What is wrong with it.
-        fault: String,
-    },
-    /// A number outside its range.
-    #[error("--{flag} must be {expected}")]
-    Range {
-        /// The flag.
-        flag: &'static str,
-        /// What would do.
-        expected: &'static str,
-    },
 }
 
 impl Args {
@@ -150,7 +101,7 @@ impl Args {
         }
         Ok(Config {
             listen: self.listen,
-            token: token.map(Secret),
+            token: token.map(Secret::new),
             limits: Limits { retention: self.retention, max_bytes: self.max_bytes, max_series: self.max_series },
             data_dir: self.data_dir,
             prometheus,

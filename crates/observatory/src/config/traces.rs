@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Fault;
+use super::fault::Fault;
 use crate::traces::Limits;
 
 /// Flags of spans and OTLP.

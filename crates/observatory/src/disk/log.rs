@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use flate2::Crc;
 
-use super::{DiskError, Health};
+use super::error::DiskError;
+use super::health::Health;
 
 /// Bytes before a record.
 const PREFIX: usize = 8;

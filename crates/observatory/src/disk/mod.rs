@@ -4,44 +4,18 @@
 //! that only grows; a file of which every mark has passed is deleted, and so the disk is bounded by what bounds the memory.
 //! Nothing on the disk stops a start: what is torn or damaged is passed over, counted, and said.
 
+mod error;
 mod health;
 mod log;
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use error::DiskError;
 pub(crate) use health::Health;
 pub(crate) use log::{Log, Replayed};
-
-/// Why the data directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DiskError {
-    /// It cannot be made, read or written.
-    #[error("cannot use {} to keep data in: {source}; check --data-dir", path.display())]
-    Unusable {
-        /// What was to be used.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Another process has it.
-    #[error("{} is in use by {owner}: stop that one, or name another folder with --data-dir", path.display())]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-        /// Who uses it.
-        owner: String,
-    },
-}
-
-impl DiskError {
-    fn unusable(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Unusable { path, source }
-    }
-}
 
 /// Waits until what was written to a file is on the disk, so that a power cut leaves it there.
 pub(crate) fn sync(file: Option<Arc<File>>, what: &str) {

@@ -10,8 +10,8 @@ use hyper::body::Incoming;
 use proxy::Body;
 use telemetry::observatory::Signal;
 
-use super::http::{accepted_message, body_of, packed};
-use super::{Encoding, Partial, Receiver, Refusal};
+use super::receiver::Receiver;
+use super::wire::{Encoding, Partial, Refusal, accepted_message, body_of, packed};
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use prost::Message;
 use proxy::Body;
-use proxy::body::{CollectError, collect};
 use serde_json::json;
 use telemetry::observatory::Signal;
 
-use super::{Encoding, MAX_BODY, Partial, Receiver, Refusal, grpc};
+use super::grpc;
+use super::receiver::Receiver;
+use super::wire::{Encoding, Partial, Refusal, accepted_message, body_of, packed};
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -73,23 +74,6 @@ async fn over_http(receiver: Arc<Receiver>, signal: Signal, request: Request<Inc
     }
 }
 
-impl Receiver {
-    /// Counts a request that was refused before it was taken.
-    pub(super) fn refuse(&self, signal: Signal, refusal: Refusal) -> Result<Partial, Refusal> {
-        let refused = Err(refusal);
-        self.note(signal, &refused);
-        refused
-    }
-}
-
-/// The whole body, where it is not too long.
-pub(super) async fn body_of(body: Incoming) -> Result<bytes::Bytes, Refusal> {
-    collect(body, MAX_BODY).await.map_err(|error| match error {
-        CollectError::TooLarge { .. } => Refusal::TooLarge,
-        CollectError::Incomplete(error) => Refusal::Malformed(format!("the body ended early: {error}")),
-    })
-}
-
 fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     match kind.split(';').next().unwrap_or_default().trim() {
@@ -99,46 +83,12 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
     }
 }
 
-/// Whether the body is compressed, by the header that says so.
-pub(super) fn packed(headers: &HeaderMap, name: &HeaderName) -> Result<bool, Refusal> {
-    match headers.get(name).map(HeaderValue::as_bytes) {
-        None | Some(b"" | b"identity") => Ok(false),
-        Some(b"gzip") => Ok(true),
-        Some(other) => {
-            let other = String::from_utf8_lossy(other);
-            Err(Refusal::Unsupported(format!("{name} {other:?} is not supported: send gzip, or no compression")))
-        }
-    }
-}
-
 fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
         Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
     }
-}
-
-/// The message of a request that was taken. The three signals' answers differ in a member's name only.
-#[derive(Clone, PartialEq, Message)]
-struct Accepted {
-    #[prost(message, optional, tag = "1")]
-    partial_success: Option<PartialSuccess>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct PartialSuccess {
-    #[prost(int64, tag = "1")]
-    rejected: i64,
-    #[prost(string, tag = "2")]
-    error_message: String,
-}
-
-/// The answer to a request that was taken, in protobuf.
-pub(super) fn accepted_message(partial: &Partial) -> Vec<u8> {
-    let partial_success = (*partial != Partial::default())
-        .then(|| PartialSuccess { rejected: partial.rejected, error_message: partial.message.clone() });
-    Accepted { partial_success }.encode_to_vec()
 }
 
 fn accepted(partial: &Partial, encoding: Encoding, signal: Signal) -> Vec<u8> {

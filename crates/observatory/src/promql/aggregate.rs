@@ -1,6 +1,5 @@
 //! Aggregations: one series per group.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use promql_parser::parser::token::{
@@ -8,11 +7,12 @@ use promql_parser::parser::token::{
 };
 use promql_parser::parser::{AggregateExpr, Expr, LabelModifier};
 
-use super::QueryError;
 use super::columns::{ABSENT, Column, Columns, Grid, is_present};
+use super::error::QueryError;
 use super::eval::{Evaluator, Result, text};
+use super::grouping::groups;
 use super::number::{plain, quantile};
-use crate::metrics::{Labels, METRIC_NAME};
+use crate::metrics::Labels;
 
 /// A running aggregate of one group at one step.
 #[derive(Clone, Copy)]
@@ -70,32 +70,6 @@ impl Aggregation {
         finish: |squares| squares.value / squares.count,
     };
     const STDDEV: Self = Self { finish: |squares| (squares.value / squares.count).sqrt(), ..Self::STDVAR };
-}
-
-/// The labels that a series' group has.
-pub(super) fn group(labels: &Labels, modifier: Option<&LabelModifier>) -> Labels {
-    match modifier {
-        Some(LabelModifier::Include(by)) => labels.filtered(|name| by.labels.iter().any(|wanted| wanted == name)),
-        Some(LabelModifier::Exclude(without)) => {
-            labels.filtered(|name| name != METRIC_NAME && !without.labels.iter().any(|label| label == name))
-        }
-        None => Labels::empty(),
-    }
-}
-
-/// The columns of each group, in the order in which the groups first appear.
-pub(super) fn groups<'a>(columns: &'a [Column], modifier: Option<&LabelModifier>) -> Vec<(Labels, Vec<&'a Column>)> {
-    let mut groups: Vec<(Labels, Vec<&Column>)> = Vec::new();
-    let mut places: HashMap<Labels, usize> = HashMap::new();
-    for column in columns {
-        let labels = group(&column.labels, modifier);
-        let place = *places.entry(labels.clone()).or_insert(groups.len());
-        if place == groups.len() {
-            groups.push((labels, Vec::new()));
-        }
-        groups[place].1.push(column);
-    }
-    groups
 }
 
 impl Evaluator<'_> {

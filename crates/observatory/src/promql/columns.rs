@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::QueryError;
+use super::error::QueryError;
 use crate::metrics::Labels;
 use crate::metrics::store::{STALE, is_stale};
 

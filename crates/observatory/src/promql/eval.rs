@@ -3,11 +3,11 @@
 use std::cell::Cell;
 
 use promql_parser::parser::value::ValueType;
-use promql_parser::parser::{Expr, UnaryExpr};
+use promql_parser::parser::{Call, Expr, UnaryExpr};
 use telemetry::clock::{self, Moment};
 
 use super::columns::{self, Column, Grid};
-use super::{Limits, QueryError};
+use super::error::{Limits, QueryError};
 use crate::metrics::store::Store;
 
 /// What an expression is, over all steps.
@@ -119,4 +119,10 @@ pub(super) fn text(expr: &Expr) -> Result<&str> {
         Expr::StringLiteral(text) => Ok(&text.val),
         _ => Err(wrong(ValueType::String, "another type")),
     }
+}
+
+/// An argument of a call; the parser has counted them.
+pub(super) fn argument(call: &Call, position: usize) -> Result<&Expr> {
+    let missing = || QueryError::Parse(format!("{} lacks an argument", call.func.name));
+    call.args.args.get(position).map(|arg| &**arg).ok_or_else(missing)
 }

@@ -2,12 +2,11 @@
 
 use promql_parser::parser::{Call, Expr};
 
-use super::QueryError;
 use super::calendar;
 use super::columns::{ABSENT, Column, Columns, Grid, any_present, is_present, map};
-use super::eval::{Evaluator, Result, Value, bare};
-use super::select::matchers;
-use super::window::argument;
+use super::error::QueryError;
+use super::eval::{Evaluator, Result, Value, argument, bare};
+use super::names::labels_of_absent;
 use crate::metrics::Labels;
 
 /// A function of each value alone.
@@ -154,15 +153,6 @@ fn by_step(columns: Vec<Column>, change: impl Fn(f64, usize) -> f64) -> Result<V
         changed.add(Column { labels: column.labels.without_name(), values: column.values })?;
     }
     Ok(changed.finish())
-}
-
-/// The labels of what is absent, as far as the expression says them.
-pub(super) fn labels_of_absent(expr: &Expr) -> Result<Labels> {
-    Ok(match expr {
-        Expr::VectorSelector(selector) => super::names::demanded(&matchers(selector)?),
-        Expr::MatrixSelector(selector) => super::names::demanded(&matchers(&selector.vs)?),
-        _ => Labels::empty(),
-    })
 }
 
 fn seconds(grid: Grid) -> Vec<f64> {

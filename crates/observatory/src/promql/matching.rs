@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use promql_parser::parser::{BinModifier, LabelModifier, VectorMatchCardinality};
 
-use super::QueryError;
-use super::binary::{Operator, SetOperator};
 use super::columns::{ABSENT, Column, Columns, Grid, any_present, is_present};
+use super::error::QueryError;
 use super::eval::Result;
+use super::operator::{Operator, SetOperator};
 use crate::metrics::{Labels, METRIC_NAME};
 
 /// What two series must have in common.

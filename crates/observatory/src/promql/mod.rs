@@ -10,25 +10,27 @@
 //! | samples for a step, for a window; subqueries | `select` |
 //! | functions of a window (`rate`, `…_over_time`) | `window` |
 //! | functions of a vector | `functions`, `names`, `calendar`, `histogram` |
-//! | operators between vectors | `binary`, `matching` |
-//! | aggregations | `aggregate`, `ranked` |
+//! | operators between vectors | `binary`, `operator`, `matching` |
+//! | aggregations | `aggregate`, `grouping`, `ranked` |
 
 mod aggregate;
 mod binary;
 mod calendar;
 mod columns;
+mod error;
 mod eval;
 mod functions;
+mod grouping;
 mod histogram;
 mod matching;
 mod names;
 pub(crate) mod number;
+mod operator;
 mod ranked;
 mod select;
 mod window;
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use promql_parser::label::Matcher;
 use promql_parser::parser::value::ValueType;
@@ -37,49 +39,12 @@ use promql_parser::util::{ExprVisitor, walk_expr};
 use telemetry::clock::{self, Moment};
 
 pub use columns::{Column, Grid, is_present};
+pub use error::{Limits, QueryError};
 
 use crate::metrics::Labels;
 use crate::metrics::store::{Sample, Store};
 use eval::{Evaluator, Value};
 pub(crate) use select::matchers;
-
-/// How far back a sample counts as current.
-const LOOK_BACK: Duration = Duration::from_secs(300);
-
-/// What one query may cost.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Samples that it may hold in memory at once.
-    pub max_samples: usize,
-    /// How long it may take.
-    pub timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_samples: 25_000_000, timeout: Duration::from_secs(30) }
-    }
-}
-
-/// Why there is no result.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum QueryError {
-    /// The text is no expression.
-    #[error("{0}")]
-    Parse(String),
-    /// The expression is one, but not for this engine.
-    #[error("{0} is not supported by this observatory")]
-    Unsupported(String),
-    /// The data do not allow it.
-    #[error("{0}")]
-    Execution(String),
-    /// It would need more than a query may hold.
-    #[error("query processing would load too many samples into memory in query execution")]
-    TooManySamples,
-    /// It took too long.
-    #[error("query timed out in expression evaluation")]
-    TimedOut,
-}
 
 /// The result of a query at one time.
 #[derive(Clone, Debug, PartialEq)]

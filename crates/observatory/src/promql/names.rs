@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use promql_parser::parser::Call;
+use promql_parser::parser::{Call, Expr};
 use regex::Regex;
 
-use super::QueryError;
 use super::columns::{Column, Columns, Grid};
-use super::eval::{Evaluator, Result, text};
-use super::window::argument;
+use super::error::QueryError;
+use super::eval::{Evaluator, Result, argument, text};
+use super::select::matchers;
 use crate::metrics::{Labels, METRIC_NAME};
 
 /// Whether a text can be a label's name.
@@ -73,7 +73,7 @@ fn relabel<'t>(
 }
 
 /// The labels that a selector's matchers demand: what `absent` answers with.
-pub(super) fn demanded(matchers: &[promql_parser::label::Matcher]) -> Labels {
+fn demanded(matchers: &[promql_parser::label::Matcher]) -> Labels {
     let mut builder = Labels::empty().edit();
     let mut known: Vec<&str> = Vec::new();
     for matcher in matchers.iter().filter(|matcher| matcher.name != METRIC_NAME) {
@@ -86,4 +86,13 @@ pub(super) fn demanded(matchers: &[promql_parser::label::Matcher]) -> Labels {
         }
     }
     builder.finish()
+}
+
+/// The labels of what is absent, as far as the expression says them.
+pub(super) fn labels_of_absent(expr: &Expr) -> Result<Labels> {
+    Ok(match expr {
+        Expr::VectorSelector(selector) => demanded(&matchers(selector)?),
+        Expr::MatrixSelector(selector) => demanded(&matchers(&selector.vs)?),
+        _ => Labels::empty(),
+    })
 }

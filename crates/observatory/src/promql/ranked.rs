@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use promql_parser::parser::token::{T_BOTTOMK, T_TOPK};
 use promql_parser::parser::{Expr, LabelModifier};
 
-use super::QueryError;
-use super::aggregate::{group, groups};
 use super::columns::{ABSENT, Column, is_present};
+use super::error::QueryError;
 use super::eval::{Result, bare};
+use super::grouping::{group, groups};
 use crate::metrics::Labels;
 
 /// Keeps the `k` largest (or smallest) values of each group at each step.

@@ -6,10 +6,13 @@ use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::{AtModifier, Expr, MatrixSelector, Offset, SubqueryExpr, VectorSelector};
 
 use super::columns::{ABSENT, Column, Grid, is_present};
+use super::error::QueryError;
 use super::eval::{Evaluator, Result, bare};
-use super::{LOOK_BACK, QueryError};
 use crate::metrics::store::{Sample, Selected, is_stale};
 use crate::metrics::{Labels, METRIC_NAME};
+
+/// How far back a sample counts as current.
+const LOOK_BACK: Duration = Duration::from_secs(300);
 
 /// The distance between the steps of a subquery that does not name it.
 const SUBQUERY_STEP: i64 = 60_000;

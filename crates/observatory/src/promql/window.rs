@@ -1,10 +1,10 @@
 //! Functions of a window of samples.
 
-use promql_parser::parser::{Call, Expr};
+use promql_parser::parser::Call;
 
-use super::QueryError;
 use super::columns::{ABSENT, Column, Columns, Grid, is_present};
-use super::eval::{Evaluator, Result};
+use super::eval::{Evaluator, Result, argument};
+use super::names::labels_of_absent;
 use super::number::{Kahan, quantile};
 use crate::metrics::store::Sample;
 
@@ -100,14 +100,8 @@ impl Evaluator<'_> {
                 None
             });
         }
-        Ok(vec![Column { labels: super::functions::labels_of_absent(expr)?, values }])
+        Ok(vec![Column { labels: labels_of_absent(expr)?, values }])
     }
-}
-
-/// An argument of a call; the parser has counted them.
-pub(super) fn argument(call: &Call, position: usize) -> Result<&Expr> {
-    let missing = || QueryError::Parse(format!("{} lacks an argument", call.func.name));
-    call.args.args.get(position).map(|arg| &**arg).ok_or_else(missing)
 }
 
 fn values(samples: &[Sample]) -> impl Iterator<Item = f64> {

@@ -18,8 +18,10 @@ mod fetch;
 mod lexer;
 pub mod metrics;
 mod narrow;
+mod op;
 mod parser;
 mod pipeline;
+mod query;
 pub mod search;
 mod tree;
 pub(crate) mod value;
@@ -28,19 +30,9 @@ mod values;
 pub use ast::{Query, Scope};
 pub use error::ParseError;
 pub(crate) use lexer::duration;
+pub use query::parse;
 pub use value::Literal;
 pub use values::FieldValues;
 
 #[cfg(test)]
 mod tests;
-
-/// Reads a query and checks that it means something.
-///
-/// # Errors
-/// Where it does not, with the position of the first token that cannot be.
-pub fn parse(text: &str) -> Result<Query, ParseError> {
-    let mut query = parser::parse(text)?;
-    check::check(&query)?;
-    fetch::keep_trap(&mut query);
-    Ok(query)
-}

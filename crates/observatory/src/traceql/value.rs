@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use super::ast::Op;
+use super::op::Op;
 use crate::traces::block::Strings;
 use crate::traces::model::{Kind, Rare, SpanId, Status, Stored, TraceId};
 

@@ -7,9 +7,9 @@ use super::bind::Bound;
 use super::error::ParseError;
 use super::eval::Context;
 use super::narrow::{is_of_trace, narrow, needs_trace};
-use super::parser;
 use super::tree::Tree;
 use super::value::Literal;
+use super::{parser, query};
 use crate::traces::Stored;
 use crate::traces::model::TraceId;
 
@@ -26,7 +26,7 @@ impl FieldValues {
     /// # Errors
     /// Where the name is none of a field.
     pub fn new(field: &str, filter: &str) -> Result<Self, ParseError> {
-        let with = |filter: &str| super::parse(&format!("{filter} | select({field})"));
+        let with = |filter: &str| query::parse(&format!("{filter} | select({field})"));
         let query = if filter.trim().is_empty() { None } else { with(filter).ok() };
         let query = match query {
             Some(query) if query.pipeline.len() == 2 => query,
@@ -120,7 +120,7 @@ fn readable(filter: &str) -> String {
     let inner = filter.trim().trim_start_matches('{').trim_end_matches('}');
     let whole = |condition: &&str| {
         let text = format!("{{{condition}}}");
-        !condition.trim().is_empty() && parser::parse(&text).is_ok() && super::parse(&text).is_ok()
+        !condition.trim().is_empty() && parser::parse(&text).is_ok() && query::parse(&text).is_ok()
     };
     let conditions: Vec<&str> = inner.split("&&").filter(whole).collect();
     format!("{{{}}}", conditions.join("&&"))

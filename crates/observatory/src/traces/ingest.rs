@@ -6,29 +6,11 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as O
 use telemetry::clock::Moment;
 
 use super::block::Strings;
+use super::limits::SpanLimits;
 use super::model::{
     Attr, Event, Extra, Kind, Link, Rare, Resource, Scope, Span, SpanId, Status, Stored as Value, Sym, TraceId,
 };
-use super::store::Stored;
-
-/// How large one span may be. What is beyond is cut off, and counted.
-#[derive(Clone, Copy, Debug)]
-pub struct SpanLimits {
-    /// Most attributes of a span, an event, a link, a scope or a resource.
-    pub attributes: usize,
-    /// Most bytes of one text.
-    pub text_bytes: usize,
-    /// Most events, and most links, of a span.
-    pub events: usize,
-    /// Most items of a list or a map, and levels of nesting.
-    pub depth: usize,
-}
-
-impl Default for SpanLimits {
-    fn default() -> Self {
-        Self { attributes: 256, text_bytes: 16 << 10, events: 128, depth: 8 }
-    }
-}
+use super::store::{SpanStore, Stored};
 
 /// What became of the spans of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,8 +25,23 @@ pub struct Accepted {
     pub truncated: u64,
 }
 
+impl SpanStore {
+    /// Adds what came in one request, and drops the oldest spans where there is no more room. Spans that are not valid are
+    /// left out and counted; the others are kept all the same.
+    pub fn insert(&self, batch: &[ResourceSpans], now: Moment) -> Accepted {
+        let mut stored = self.write();
+        let mut writer = Writer::new(&mut stored, self.limits().span, now);
+        for group in batch {
+            writer.group(group);
+        }
+        let accepted = writer.finish();
+        stored.prune(self.limits(), now);
+        accepted
+    }
+}
+
 /// Writes the spans of one request into the store.
-pub(super) struct Writer<'a> {
+struct Writer<'a> {
     stored: &'a mut Stored,
     limits: SpanLimits,
     now: Moment,
@@ -52,16 +49,16 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(stored: &'a mut Stored, limits: SpanLimits, now: Moment) -> Self {
+    fn new(stored: &'a mut Stored, limits: SpanLimits, now: Moment) -> Self {
         Self { stored, limits, now, accepted: Accepted::default() }
     }
 
-    pub(super) fn finish(self) -> Accepted {
+    fn finish(self) -> Accepted {
         self.accepted
     }
 
     /// The spans of one sender.
-    pub(super) fn group(&mut self, group: &ResourceSpans) {
+    fn group(&mut self, group: &ResourceSpans) {
         for scoped in &group.scope_spans {
             // Where these are written to; void as soon as a block is begun.
             let mut places = None;

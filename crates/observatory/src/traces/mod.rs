@@ -7,6 +7,7 @@
 
 pub mod block;
 mod ingest;
+mod limits;
 mod log;
 pub mod model;
 mod render;
@@ -14,10 +15,11 @@ mod store;
 mod tags;
 
 pub use block::Block;
-pub use ingest::{Accepted, SpanLimits};
+pub use ingest::Accepted;
+pub use limits::{Limits, SpanLimits};
 pub use log::SpanLog;
 pub use render::trace_data;
-pub use store::{Limits, SpanStore, Stats, Stored};
+pub use store::{SpanStore, Stats, Stored};
 pub use tags::{TagScope, tag_names};
 
 #[cfg(test)]

@@ -1,32 +1,13 @@
 //! The blocks, the index from traces to their spans, and what leaves when there is no more room.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
 
-use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use telemetry::clock::Moment;
 
 use super::block::{BLOCK_SPANS, Block};
-use super::ingest::{Accepted, SpanLimits, Writer};
+use super::limits::Limits;
 use super::model::{Span, TraceId};
-
-/// How much is kept, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Longest time a span is kept after it arrived.
-    pub retention: Duration,
-    /// Most bytes that all spans together may take.
-    pub max_bytes: usize,
-    /// How large one span may be.
-    pub span: SpanLimits,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { retention: Duration::from_secs(6 * 3600), max_bytes: 512 << 20, span: SpanLimits::default() }
-    }
-}
 
 /// What the store holds, and what it has let go since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,19 +58,6 @@ impl SpanStore {
         Self { limits, stored: RwLock::new(Stored::default()) }
     }
 
-    /// Adds what came in one request, and drops the oldest spans where there is no more room. Spans that are not valid are
-    /// left out and counted; the others are kept all the same.
-    pub fn insert(&self, batch: &[ResourceSpans], now: Moment) -> Accepted {
-        let mut stored = self.stored.write();
-        let mut writer = Writer::new(&mut stored, self.limits.span, now);
-        for group in batch {
-            writer.group(group);
-        }
-        let accepted = writer.finish();
-        stored.prune(&self.limits, now);
-        accepted
-    }
-
     /// Drops what has been held long enough.
     pub fn prune(&self, now: Moment) {
         self.stored.write().prune(&self.limits, now);
@@ -98,6 +66,16 @@ impl SpanStore {
     /// Everything, for as long as the guard lives; nothing can be added meanwhile.
     pub fn read(&self) -> RwLockReadGuard<'_, Stored> {
         self.stored.read()
+    }
+
+    /// Everything, to be added to.
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Stored> {
+        self.stored.write()
+    }
+
+    /// What it may hold.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// How much is held.
@@ -203,7 +181,7 @@ impl Stored {
         self.sealed_bytes + open + self.traces.len() * PER_TRACE + self.spans * size_of::<u64>()
     }
 
-    fn prune(&mut self, limits: &Limits, now: Moment) {
+    pub(super) fn prune(&mut self, limits: &Limits, now: Moment) {
         let retention = u64::try_from(limits.retention.as_nanos()).unwrap_or(u64::MAX);
         let (mut expired, mut evicted) = (0, 0);
         while self.blocks.front().is_some_and(|held| now.nanos_since(held.latest) > retention) {

@@ -4,7 +4,7 @@ use http::{Response, StatusCode};
 use proxy::Body;
 use serde_json::{Value, json};
 
-use crate::server;
+use crate::reply;
 
 /// A success.
 pub(super) struct Answer {
@@ -49,7 +49,7 @@ impl Answer {
             [] => String::new(),
             warnings => format!(",\"warnings\":{}", json!(warnings)),
         };
-        server::json(StatusCode::OK, format!("{{\"status\":\"success\",\"data\":{data}{warnings}}}"))
+        reply::json(StatusCode::OK, format!("{{\"status\":\"success\",\"data\":{data}{warnings}}}"))
     }
 }
 
@@ -94,6 +94,6 @@ impl ApiError {
 
     pub(super) fn into_response(self) -> Response<Body> {
         let body = json!({"status": "error", "errorType": self.kind, "error": self.message});
-        server::json(self.status, body.to_string())
+        reply::json(self.status, body.to_string())
     }
 }

@@ -10,7 +10,8 @@ use super::answer::{Answer, ApiError};
 use super::params::{Params, parse_duration};
 use crate::metrics::Labels;
 use crate::promql::{self, Column, Grid, Instant, Query, QueryError, is_present, number};
-use crate::state::{State, unix_millis};
+use crate::state::State;
+use crate::time::unix_millis;
 
 /// Steps of a range query at most, as in Prometheus.
 const MAX_STEPS: usize = 11_000;

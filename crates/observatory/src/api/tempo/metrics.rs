@@ -5,7 +5,7 @@ use telemetry::clock;
 
 use super::json::{Object, double, labels};
 use super::params::Params;
-use super::{Fault, Reply};
+use super::reply::{Fault, Reply};
 use crate::traceql::metrics::{Answer, Exemplar, MAX_SAMPLES, Series, Window, run};
 use crate::traceql::{Query, parse};
 use crate::traces::SpanStore;

@@ -12,27 +12,24 @@
 mod json;
 mod metrics;
 mod params;
+mod reply;
 mod search;
 mod tags;
 mod trace;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use proxy::Body;
 use serde_json::{Value, json};
 
 use crate::traces::SpanStore;
 use params::Params;
+use reply::{PROTOBUF, Reply};
 
 /// The version of Tempo whose API this is. Grafana decides by it what it may ask.
 const TEMPO_VERSION: &str = "3.0.3";
-
-const JSON: &str = "application/json";
-const TEXT: &str = "text/plain; charset=utf-8";
-const PROTOBUF: &str = "application/protobuf";
 
 /// Whether a path is one of Tempo's.
 #[must_use]
@@ -148,45 +145,6 @@ fn build_info() -> Value {
         "buildDate": "",
         "goVersion": "",
     })
-}
-
-/// What is wrong with a request, in words for its sender.
-#[derive(Debug)]
-struct Fault(String);
-
-impl Fault {
-    fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
-    }
-}
-
-/// An answer in the making.
-#[derive(Debug)]
-struct Reply {
-    status: StatusCode,
-    kind: &'static str,
-    body: Bytes,
-}
-
-impl Reply {
-    fn text(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, kind: TEXT, body: Bytes::from(text.into()) }
-    }
-
-    fn json(value: &Value) -> Self {
-        Self { status: StatusCode::OK, kind: JSON, body: Bytes::from(value.to_string()) }
-    }
-
-    fn protobuf(message: Vec<u8>) -> Self {
-        Self { status: StatusCode::OK, kind: PROTOBUF, body: Bytes::from(message) }
-    }
-
-    fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(self.body.into());
-        *response.status_mut() = self.status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
-        response
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::Fault;
+use super::reply::Fault;
 use crate::traceql;
 
 /// The parameters of a request.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::json::{Object, labels};
 use super::params::Params;
-use super::{Fault, Reply};
+use super::reply::{Fault, Reply};
 use crate::traceql::search::{Bounds, Found, FoundSet, FoundSpan, FoundTrace, search};
 use crate::traceql::{Query, parse};
 use crate::traces::SpanStore;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::params::Params;
-use super::{Fault, Reply};
+use super::reply::{Fault, Reply};
 use crate::traceql::{FieldValues, Literal};
 use crate::traces::{SpanStore, TagScope, tag_names};
 

@@ -9,7 +9,7 @@ use prost::Message;
 use serde_json::{Value, json};
 
 use super::json::{Object, attributes, base64};
-use super::{Fault, Reply};
+use super::reply::{Fault, Reply};
 use crate::traces::model::TraceId;
 use crate::traces::{SpanStore, trace_data};
 

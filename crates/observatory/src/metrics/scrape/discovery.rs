@@ -8,9 +8,9 @@ use std::time::Duration;
 use proxy::{Client, ClientConfig, Drain};
 use serde::Deserialize;
 
-use super::Targets;
 use super::fetch::{get, split};
 use super::target::{ScrapeTarget, TargetError, parts};
+use super::targets::Targets;
 
 /// How often the endpoint is asked.
 const REFRESH: Duration = Duration::from_secs(15);

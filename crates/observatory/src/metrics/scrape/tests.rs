@@ -1,10 +1,11 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use promql_parser::label::{MatchOp, Matcher};
 
 use super::page::Pages;
 use super::*;
-use crate::metrics::store::{Limits, Selected, is_stale};
+use crate::metrics::store::{Limits, Selected, Store, is_stale};
 
 const NOW: i64 = 1_700_000_000_000;
 

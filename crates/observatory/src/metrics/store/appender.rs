@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 
+use super::chunk::Sample;
+use super::exemplars::Exemplar;
+use super::inner::Inner;
 use super::journal::Journal;
 use super::series::Pushed;
-use super::{AHEAD, Exemplar, Inner, Limits, Metadata, Refused, Sample, millis};
+use super::types::{AHEAD, Limits, Metadata, Refused, millis};
 use crate::metrics::Labels;
 
 /// Appends many samples under one lock.

@@ -1,6 +1,6 @@
 //! Dropping the oldest.
 
-use super::Inner;
+use super::inner::Inner;
 
 /// After an eviction, this share of the limit is free: so that it is not repeated for every batch.
 const HEADROOM_DIVISOR: usize = 10;

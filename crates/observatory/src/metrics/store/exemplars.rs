@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use promql_parser::label::Matcher;
 
-use super::matches;
+use super::types::matches;
 use crate::metrics::Labels;
 
 /// Exemplars kept at most, over all series.

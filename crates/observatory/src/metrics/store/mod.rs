@@ -8,13 +8,15 @@ mod chunk;
 mod evict;
 mod exemplars;
 mod index;
+mod inner;
 mod journal;
+mod named;
 mod series;
+mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use promql_parser::label::Matcher;
@@ -22,93 +24,13 @@ use promql_parser::label::Matcher;
 pub use appender::Appender;
 pub use chunk::Sample;
 pub use exemplars::{Exemplar, ExemplarSeries};
+pub use types::{Limits, Metadata, Refused, STALE, Stats, is_stale};
 
 use super::Labels;
 use crate::disk::{self, DiskError, Health, Replayed};
-use exemplars::Exemplars;
-use index::Index;
+use inner::Inner;
 use journal::Journal;
-use series::{Pushed, Series};
-
-/// The value that says "this series ends here": a NaN that no arithmetic makes.
-pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
-
-/// Whether a value is [`STALE`]; no other NaN is.
-#[must_use]
-pub fn is_stale(value: f64) -> bool {
-    value.to_bits() == STALE.to_bits()
-}
-
-/// How far ahead of this clock a sample may be. A sender whose clock has jumped would otherwise lock its series until the
-/// real time catches up.
-const AHEAD: Duration = Duration::from_secs(600);
-/// Families whose metadata is kept at most.
-const MAX_FAMILIES: usize = 20_000;
-
-/// What a store may hold.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How long samples are kept.
-    pub retention: Duration,
-    /// Memory for samples, labels and indexes, in bytes.
-    pub max_bytes: usize,
-    /// Series at once.
-    pub max_series: usize,
-}
-
-/// What has become of samples, and what there is now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Series now.
-    pub series: u64,
-    /// Bytes held now.
-    pub bytes: u64,
-    /// Samples held now.
-    pub samples: u64,
-    /// Samples taken.
-    pub stored: u64,
-    /// Refused: not later than the last one of their series.
-    pub out_of_order: u64,
-    /// Refused: older than the retention.
-    pub too_old: u64,
-    /// Refused: too far ahead of this clock.
-    pub too_new: u64,
-    /// Refused: their series would be one too many.
-    pub over_limit: u64,
-    /// Dropped because of their age.
-    pub expired: u64,
-    /// Dropped to stay within the bytes.
-    pub evicted: u64,
-}
-
-/// Why a sample was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// Its time is not after the last one of its series.
-    #[error("not later than the last sample of its series")]
-    OutOfOrder,
-    /// It would be dropped at once.
-    #[error("older than the retention")]
-    TooOld,
-    /// It is ahead of this clock by more than ten minutes.
-    #[error("too far ahead of this clock")]
-    TooNew,
-    /// The store has as many series, or bytes, as it may.
-    #[error("too many series")]
-    OverLimit,
-}
-
-/// What a family is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Metadata {
-    /// Its type, as `# TYPE` says.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// `# HELP`.
-    pub help: String,
-    /// `# UNIT`.
-    pub unit: String,
-}
+use types::millis;
 
 /// A series of a selection, decoded.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,18 +47,6 @@ pub struct Store {
     inner: RwLock<Inner>,
     /// What is kept on the disk. Whoever holds both locks took this one first.
     journal: Option<Mutex<Journal>>,
-}
-
-#[derive(Default)]
-struct Inner {
-    series: Vec<Option<Series>>,
-    free: Vec<u32>,
-    index: Index,
-    exemplars: Exemplars,
-    metadata: BTreeMap<Arc<str>, Metadata>,
-    stats: Stats,
-    /// What is before was dropped, and is not wanted back.
-    cutoff: i64,
 }
 
 impl Store {
@@ -257,83 +167,6 @@ impl Store {
             journal.lock().forget(cutoff);
         }
     }
-}
-
-impl Inner {
-    fn bytes(&self) -> usize {
-        usize::try_from(self.stats.bytes).unwrap_or(usize::MAX) + self.index.bytes() + self.exemplars.bytes()
-    }
-
-    fn matching<'a>(&'a self, matchers: &'a [Matcher]) -> impl Iterator<Item = &'a Series> {
-        let candidates = self.index.candidates(matchers);
-        let all = candidates.is_none().then(|| self.series.iter().flatten()).into_iter().flatten();
-        let listed = candidates.unwrap_or_default().into_iter();
-        let listed = listed.filter_map(|id| self.series.get(id as usize)?.as_ref());
-        listed.chain(all).filter(|series| matches(series.labels(), matchers))
-    }
-
-    fn find_or_create(&mut self, pairs: &[(&str, &str)], limits: Limits) -> Result<u32, Refused> {
-        let hash = self.index.hash(pairs);
-        let is = |id: u32| self.series.get(id as usize).and_then(Option::as_ref).is_some_and(|s| s.labels().is(pairs));
-        if let Some(id) = self.index.with_hash(hash).iter().copied().find(|id| is(*id)) {
-            return Ok(id);
-        }
-        let count = usize::try_from(self.stats.series).unwrap_or(usize::MAX);
-        if count >= limits.max_series || self.bytes() > limits.max_bytes {
-            return Err(Refused::OverLimit);
-        }
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.series.push(None);
-            u32::try_from(self.series.len() - 1).unwrap_or(u32::MAX)
-        });
-        let labels = self.index.insert(hash, id, pairs);
-        let series = Series::new(labels, hash);
-        self.stats.bytes += series.bytes() as u64;
-        self.stats.series += 1;
-        self.series[id as usize] = Some(series);
-        Ok(id)
-    }
-
-    fn push(&mut self, id: u32, sample: Sample) -> Result<Pushed, Refused> {
-        let Some(series) = self.series.get_mut(id as usize).and_then(Option::as_mut) else {
-            return Ok(Pushed::Known);
-        };
-        let before = series.bytes();
-        let pushed = series.push(sample)?;
-        self.stats.bytes = (self.stats.bytes + series.bytes() as u64).saturating_sub(before as u64);
-        if pushed == Pushed::New {
-            self.stats.samples += 1;
-            self.stats.stored += 1;
-        }
-        Ok(pushed)
-    }
-
-    /// Says what the family `name` is; the last word counts. `None` where that was known, or there are too many.
-    fn describe(&mut self, name: &Arc<str>, metadata: Metadata) -> Option<()> {
-        let full = self.metadata.len() >= MAX_FAMILIES;
-        match self.metadata.get_mut(name) {
-            Some(known) if *known == metadata => None,
-            Some(known) => {
-                *known = metadata;
-                Some(())
-            }
-            None if full => None,
-            None => {
-                self.metadata.insert(Arc::clone(name), metadata);
-                Some(())
-            }
-        }
-    }
-}
-
-/// A duration in milliseconds.
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Whether a label set satisfies all matchers.
-pub(super) fn matches(labels: &Labels, matchers: &[Matcher]) -> bool {
-    matchers.iter().all(|matcher| matcher.is_match(labels.get(&matcher.name)))
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::Refused;
 use super::chunk::{Chunk, Head, Sample};
-use super::journal::Named;
+use super::named::Named;
+use super::types::Refused;
 use crate::metrics::Labels;
 
 /// What a series costs beside its chunks: itself, its pairs, its entries in the index.

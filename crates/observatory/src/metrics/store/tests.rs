@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use promql_parser::label::MatchOp;
 use proptest::prelude::*;
 

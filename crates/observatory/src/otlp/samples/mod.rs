@@ -21,7 +21,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use telemetry::clock;
 
-use super::Partial;
+use super::wire::Partial;
 use crate::metrics::METRIC_NAME;
 use crate::metrics::store::{Appender, Metadata, STALE, Sample, Store};
 use names::{Kind, family, label};

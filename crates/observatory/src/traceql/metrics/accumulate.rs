@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use super::{Answer, Exemplar, MAX_SERIES, Series, Window};
+use super::series::{Answer, Exemplar, MAX_SERIES, Series, Window};
 use crate::traceql::ast::{Field, Function, Metrics};
 use crate::traceql::eval::Context;
 use crate::traceql::narrow::Shown;

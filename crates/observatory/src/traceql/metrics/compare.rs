@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Answer, MAX_SERIES, Series, Window, each_span};
+use super::series::{Answer, MAX_SERIES, Series, Window};
+use super::spans::each_span;
 use crate::traceql::ast::{Expr, Query};
 use crate::traceql::bind::{At, Bound};
 use crate::traceql::value::{Literal, Value};

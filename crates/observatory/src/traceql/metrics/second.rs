@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::Series;
+use super::series::Series;
 use crate::traceql::ast::{Op, SecondStage};
 use crate::traceql::value::Value;
 

@@ -9,8 +9,10 @@
 //!
 //! The lowest two bits of an entry's first number say which it is.
 
-use super::{Exemplar, Metadata, Sample};
 use crate::metrics::Labels;
+use crate::metrics::store::chunk::Sample;
+use crate::metrics::store::exemplars::Exemplar;
+use crate::metrics::store::types::Metadata;
 
 const WHOLE: u64 = 0;
 const REAL: u64 = 1;

@@ -6,6 +6,7 @@
 //! deleted, by itself.
 
 mod codec;
+mod mark;
 mod read;
 
 use std::collections::HashSet;
@@ -14,9 +15,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use codec::{Entry, Writer};
+use mark::mark;
 use read::Reader;
 
-use super::{Exemplar, Inner, Limits, Metadata, Sample};
+use super::chunk::Sample;
+use super::exemplars::Exemplar;
+use super::inner::Inner;
+use super::named::Named;
+use super::types::{Limits, Metadata, millis};
 use crate::disk::{DiskError, Health, Log, Replayed};
 use crate::metrics::Labels;
 
@@ -24,17 +30,6 @@ use crate::metrics::Labels;
 const FILE_BYTES: u64 = if cfg!(test) { 2 << 10 } else { 16 << 20 };
 /// Bytes after which a batch is written before it is complete.
 const BATCH_BYTES: usize = 4 << 20;
-
-/// Where a series is named in the files.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Named {
-    file: u64,
-    id: u32,
-}
-
-impl Named {
-    pub(super) const NOWHERE: Self = Self { file: u64::MAX, id: 0 };
-}
 
 /// What is written.
 #[derive(Debug)]
@@ -59,7 +54,7 @@ impl Journal {
     ) -> Result<(Self, Replayed), DiskError> {
         let mut reader = Reader::new(inner, limits, now);
         let (mut log, replayed) = Log::open(folder, FILE_BYTES, |file, record| reader.record(file, record))?;
-        log.forget(mark(now.saturating_sub(super::millis(limits.retention))));
+        log.forget(mark(now.saturating_sub(millis(limits.retention))));
         let journal =
             Self { log, file: u64::MAX, next: 0, described: HashSet::new(), batch: Writer::default(), latest: 0 };
         Ok((journal, replayed))
@@ -129,11 +124,6 @@ impl Journal {
         }
         named.id
     }
-}
-
-/// A time as a mark; what is before 1970 counts as then.
-fn mark(at: i64) -> u64 {
-    u64::try_from(at).unwrap_or(0)
 }
 
 #[cfg(test)]

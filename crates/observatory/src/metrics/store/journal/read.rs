@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use super::codec::{Entries, Entry};
-use super::mark;
+use super::mark::mark;
 use crate::metrics::Labels;
-use crate::metrics::store::{AHEAD, Exemplar, Inner, Limits, Sample, millis};
+use crate::metrics::store::chunk::Sample;
+use crate::metrics::store::exemplars::Exemplar;
+use crate::metrics::store::inner::Inner;
+use crate::metrics::store::types::{AHEAD, Limits, millis};
 
 /// A series of a file, by its number there.
 #[derive(Clone, Debug)]
