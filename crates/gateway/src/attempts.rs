@@ -12,15 +12,15 @@ use telemetry::clock;
 use telemetry::gateway::{Request as Record, Retry};
 
 use crate::admission::Slot;
+use crate::ask::Ask;
 use crate::destination::Destination;
 use crate::endpoints::Instance;
-use crate::exchange::Ask;
+use crate::errors::Sent;
 use crate::held::Held;
 use crate::prepare::Prepared;
 use crate::retry::{self, Reason};
 use crate::routing::Excluded;
 use crate::state::State;
-use crate::traffic::Sent;
 
 /// What became of a request's attempts so far.
 #[derive(Debug)]

@@ -9,11 +9,11 @@ use proxy::Body;
 use telemetry::clock::Moment;
 use telemetry::gateway::Request as Record;
 
+use crate::ask::Ask;
 use crate::attempts::Attempts;
 use crate::disagg::is_split;
 use crate::endpoints::Instance;
-use crate::errors::Refusal;
-use crate::exchange::Ask;
+use crate::errors::{Refusal, Sent};
 use crate::headers::{ELAPSED, PREFILLER, REQUEST_ID};
 use crate::placing;
 use crate::prepare::Prepared;
@@ -22,7 +22,6 @@ use crate::routing::Placement;
 use crate::scheduler::Lease;
 use crate::staged::Staged;
 use crate::state::State;
-use crate::traffic::Sent;
 
 /// Where an attempt goes.
 #[derive(Debug)]
@@ -79,7 +78,7 @@ impl Destination {
             }
             (Some(disagg), Some(prefill)) => {
                 let excluded = &attempts.excluded;
-                Box::pin(disagg.dispatch(state, ask, record, prepared, (placement, &prefill), excluded)).await
+                Box::pin(disagg.dispatch(ask, record, prepared, (placement, &prefill), excluded)).await
             }
             _ => to_instance(state, ask, record, prepared, placement).await,
         }

@@ -18,14 +18,12 @@ use telemetry::clock;
 use telemetry::coordinator::{Begin, Connector, Coordinator, Request as LegsRecord};
 use telemetry::gateway::Request as Record;
 
-use crate::endpoints::Instance;
-use crate::errors::Refusal;
-use crate::exchange::Ask;
+use crate::ask::Ask;
+use crate::endpoints::{CurrentRoster, Instance};
+use crate::errors::{Refusal, Sent};
 use crate::headers::{ELAPSED, REQUEST_ID};
 use crate::prepare::Prepared;
 use crate::routing::{Excluded, Placement};
-use crate::state::State;
-use crate::traffic::Sent;
 
 /// Prefill instances that have a chance at a request beside the one that was chosen for it.
 const SPARE_PREFILLS: usize = 2;
@@ -37,10 +35,17 @@ pub(crate) struct Disagg {
     connector: Connector,
     client: Client,
     drain: Drain,
+    roster: CurrentRoster,
 }
 
 impl Disagg {
-    pub(crate) fn new(settings: Settings, client: Client, process: &telemetry::Telemetry, drain: Drain) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        client: Client,
+        process: &telemetry::Telemetry,
+        drain: Drain,
+        roster: CurrentRoster,
+    ) -> Self {
         let connector = coordinator::connector(settings.protocol);
         Self {
             runner: Runner::new(settings, client.clone()),
@@ -48,13 +53,13 @@ impl Disagg {
             connector,
             client,
             drain,
+            roster,
         }
     }
 
     /// Runs the legs of a request that was placed on a decode instance and `prefill`, and waits for the head of its answer.
     pub(crate) async fn dispatch(
         &self,
-        state: &State,
         ask: &Ask,
         record: &mut Record,
         prepared: &Prepared,
@@ -64,7 +69,7 @@ impl Disagg {
         let mut legs = self.begin(ask, record, prepared);
         let decoder = self.decoder(&placement.serving);
         legs.decode_target(decoder.target.authority());
-        let prefillers = self.prefillers(state, prefill, excluded);
+        let prefillers = self.prefillers(prefill, excluded);
         legs.candidates(prefillers.len());
         let asked = self.asked(ask, prepared)?;
         match Box::pin(self.runner.run(&asked, &decoder, &prefillers, &mut legs)).await {
@@ -113,8 +118,8 @@ impl Disagg {
     }
 
     /// The prefill instance that was chosen, and those that may take its place should it not be there.
-    pub(crate) fn prefillers(&self, state: &State, chosen: &Arc<Instance>, excluded: &Excluded) -> Vec<Prefiller> {
-        let roster = state.roster.load();
+    pub(crate) fn prefillers(&self, chosen: &Arc<Instance>, excluded: &Excluded) -> Vec<Prefiller> {
+        let roster = self.roster.load();
         let other = |instance: &&Arc<Instance>| instance.endpoint != chosen.endpoint && !excluded.has(instance);
         let spare = roster.prefill().iter().filter(other).take(SPARE_PREFILLS);
         std::iter::once(chosen).chain(spare).map(|instance| prefiller(instance)).collect()

@@ -24,6 +24,9 @@ use crate::tokens::CutError;
 /// By which OpenAI's clients know that trying again is of no use.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// What became of a request: the head of an answer, or why there is none.
+pub(crate) type Sent = Result<Response<Body>, Refusal>;
+
 /// Why the gateway answers itself.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {

@@ -1,12 +1,12 @@
 //! One request, from its head to the head of its answer.
 //!
 //! The stages are those of the timeline: read and prepare the body ([`read`]), see what the request may use ([`grant`]), wait
-//! for admission ([`admit`]), make attempts until one is answered ([`crate::traffic`], [`crate::attempts`]), and look at the head of the answer to decide how the rest
+//! for admission ([`admit`]), make attempts until one is answered ([`crate::journey`], [`crate::attempts`]), and look at the head of the answer to decide how the rest
 //! is relayed ([`relay`]). A stage that fails ends in a [`Refusal`]; a client that leaves drops the future, which closes the
 //! connection to the engine at once and leaves the record to settle itself.
 
 use http::header::{CONTENT_LENGTH, TRAILER};
-use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use openai::Api;
 use proxy::{Body, ConnInfo, Observed};
@@ -15,32 +15,17 @@ use telemetry::gateway::{Begin, Request as Record};
 use telemetry::server_timing::ServerTiming;
 
 use crate::admission::{Full, Priority, Slot};
+use crate::ask::Ask;
 use crate::caller::Caller;
 use crate::errors::Refusal;
 use crate::headers::{self, REQUEST_ID};
 use crate::held::Held;
+use crate::journey;
 use crate::limits::Grant;
 use crate::outcome;
 use crate::prepare::{self, Prepared};
 use crate::relay::{Stream, StreamTerms, Whole};
 use crate::state::State;
-use crate::traffic;
-
-/// What is known of a request by its head.
-pub(crate) struct Ask {
-    pub(crate) api: Api,
-    pub(crate) received: Moment,
-    /// Path and query, as the client wrote them.
-    pub(crate) uri: Uri,
-    /// The fields that go on with every attempt.
-    pub(crate) headers: HeaderMap,
-    pub(crate) request_id: HeaderValue,
-    /// Whether the client takes trailers.
-    pub(crate) trailers: bool,
-    pub(crate) priority: Priority,
-    /// Who asks, where the client showed a key of this gateway's.
-    pub(crate) caller: Option<Caller>,
-}
 
 /// Serves one request to an inference API, unless it was not `admitted`. Every path through here ends the record: with the
 /// answer's last byte, with a refusal, or, when the client leaves, by being dropped.
@@ -96,7 +81,7 @@ async fn answer(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -
     let mut held = Held { grant: grant(state, ask, &prepared)?, ..Held::default() };
     let slot = admit(state, ask, record, read).await?;
     held.admitted();
-    let sent = traffic::answer(state, ask, record, &prepared, slot, &mut held).await;
+    let sent = journey::answer(state, ask, record, &prepared, slot, &mut held).await;
     if sent.as_ref().is_ok_and(|response| response.status().is_success()) {
         held.delivered();
     } else {

@@ -14,12 +14,15 @@
 //! | the body made ready; how long its prompt is | `prepare`; `prompt`, `tokens` |
 //! | what it may use | `limits` |
 //! | who may be placed now, who waits | `admission` |
+//! | into the cluster, or out of it | `journey`; [`traffic`] |
 //! | one attempt after the other | `attempts`; `retry` |
 //! | who there is; who serves | [`endpoints`], `directory`; `placing`, `scheduler`, `routing` |
 //! | where it goes, and through which legs | `destination`; `disagg`, `staged` |
 //! | which fields go on | `headers` |
 //! | the answer on its way | `relay` |
 //! | what went wrong | `errors`; in telemetry's terms: `outcome` |
+//!
+//! What all requests share is `state`. It knows the parts and none of the stages, which know it.
 //!
 //! Deliberately absent: knowledge of a P/D protocol (`pd` and `coordinator` have that), of a metric's name (`telemetry` has
 //! that), and of the meaning of a prompt. A chat stays a chat: where a prompt is templated and cut into tokens to know how long
@@ -28,6 +31,7 @@
 mod access;
 mod admin;
 mod admission;
+mod ask;
 mod attempts;
 mod caller;
 pub mod config;
@@ -40,6 +44,7 @@ mod errors;
 mod exchange;
 mod headers;
 mod held;
+mod journey;
 mod keys;
 mod limits;
 mod mirror;

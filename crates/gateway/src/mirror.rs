@@ -20,7 +20,7 @@ use proxy::{Body, Client, Drain};
 use telemetry::gateway::{Gateway as Telemetry, MirrorOutcome};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::exchange::Ask;
+use crate::ask::Ask;
 use crate::headers::REQUEST_ID;
 use crate::reload;
 pub(crate) use file::{Settings, SettingsError};

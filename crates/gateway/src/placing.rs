@@ -8,10 +8,10 @@ use openai::Api;
 use telemetry::clock;
 use telemetry::gateway::{PlacedBy, Request as Record};
 
+use crate::ask::Ask;
 use crate::attempts::Attempts;
 use crate::endpoints::{Instance, Roster};
 use crate::errors::Refusal;
-use crate::exchange::Ask;
 use crate::prepare::Prepared;
 use crate::routing::Placement;
 use crate::scheduler::{Lease, Need, Unplaced};

@@ -11,9 +11,8 @@ use proxy::client::ErrorKind;
 use telemetry::{Blame, Stage};
 
 use crate::disagg::AnsweredBy;
-use crate::errors::Refusal;
+use crate::errors::{Refusal, Sent};
 use crate::headers::CANDOR_ERROR;
-use crate::traffic::Sent;
 
 /// The pause before the first retry; each further one doubles it. Llumnix's figures.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);

@@ -12,17 +12,16 @@ use telemetry::clock;
 use telemetry::coordinator::Request as LegsRecord;
 use telemetry::gateway::{Request as Record, Retry};
 
+use crate::ask::Ask;
 use crate::attempts::Attempts;
 use crate::disagg::Disagg;
 use crate::endpoints::Instance;
-use crate::errors::Refusal;
-use crate::exchange::Ask;
+use crate::errors::{Refusal, Sent};
 use crate::outcome;
 use crate::placing;
 use crate::prepare::Prepared;
 use crate::routing::Placement;
 use crate::state::State;
-use crate::traffic::Sent;
 
 /// A request on its way through both stages.
 pub(crate) struct Staged<'a, 'slot> {
@@ -79,7 +78,7 @@ impl Staged<'_, '_> {
         legs: &mut LegsRecord,
     ) -> Result<Decoded, End> {
         let runner = self.disagg.runner();
-        let prefillers = self.disagg.prefillers(self.state, prefill, &self.attempts.excluded);
+        let prefillers = self.disagg.prefillers(prefill, &self.attempts.excluded);
         legs.candidates(prefillers.len());
         let spare = self.disagg.decoder(&placement.serving);
         let mut prefilled = match runner.prefill(asked, &spare, &prefillers, legs).await {

@@ -15,7 +15,7 @@ use crate::access::Access;
 use crate::admission::Admission;
 use crate::config::{Config, Effective, QueueConfig, Secret};
 use crate::cors::Cors;
-use crate::disagg::Disagg;
+use crate::disagg::{Disagg, DisaggConfig};
 use crate::endpoints::CurrentRoster;
 use crate::limits::{Limits, LimitsConfig};
 use crate::mirror::Mirror;
@@ -71,7 +71,9 @@ impl State {
         });
         let key = config.engine_api_key.as_ref().and_then(bearer);
         let roster: CurrentRoster = Arc::new(ArcSwap::default());
-        let disagg = config.disagg.map(|disagg| Disagg::new(disagg.0, client.clone(), &process, drain.clone()));
+        let disagg =
+            |config: DisaggConfig| Disagg::new(config.0, client.clone(), &process, drain.clone(), Arc::clone(&roster));
+        let disagg = config.disagg.map(disagg);
         let mirror = config.mirror.as_ref();
         let mirror = mirror.map(|mirror| Mirror::new(mirror, client.clone(), telemetry.clone(), drain.clone()));
         Self {
