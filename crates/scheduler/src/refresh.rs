@@ -44,7 +44,7 @@ impl CmsRefresh {
             }
             match self.statuses(&mut roster).await {
                 Ok(false) => {}
-                // Somebody restarted: what they are now is in their metadata.
+                // What they are now is in their metadata.
                 Ok(true) => metadata_due = now,
                 Err(error) => {
                     self.failed(&mut roster, Refreshed::Status, &error);
@@ -74,11 +74,11 @@ impl CmsRefresh {
         let began = clock::now();
         let ids: Vec<Arc<str>> = roster.ids().cloned().collect();
         let read = self.store.statuses(ids.iter().map(|id| &**id)).await?;
-        let restarted = roster.statuses(read.records.iter().map(Arc::as_ref), clock::now());
+        let changed = roster.statuses(read.records.iter().map(Arc::as_ref), clock::now());
         self.publish(roster);
         self.state.recorder.refreshed(Refreshed::Status, clock::now() - began, read.bad.len());
         self.state.well();
-        Ok(restarted)
+        Ok(changed)
     }
 
     fn failed(&self, roster: &mut Roster, what: Refreshed, error: &StoreError) {

@@ -83,13 +83,15 @@ impl Publisher {
 
     async fn write(&self, reporter: &mut impl Reporter, written: &mut Written) -> Result<(), StoreError> {
         let now = clock::now();
+        // In this order: nobody may read a status under metadata of before it.
+        let status = reporter.status();
         let mut metadata = reporter.metadata();
         if written.metadata.as_ref() != Some(&metadata) || now >= written.due {
             *written = Written { metadata: Some(metadata.clone()), due: now + METADATA_INTERVAL };
             metadata.utc_update = now.unix_nanos() as f64 / 1e9;
             self.store.put_metadata(&metadata).await?;
         }
-        self.store.put_status(&reporter.status()).await
+        self.store.put_status(&status).await
     }
 }
 

@@ -26,6 +26,9 @@ pub struct Roster {
     reading: u64,
 }
 
+/// The epoch of an instance that does not say when it began.
+const UNKNOWN: u64 = 0.0_f64.to_bits();
+
 /// How long an instance that a store has lost is kept: as long as its record would have lain there.
 const KEPT: Duration = cluster::cms::EXPIRY;
 
@@ -69,8 +72,6 @@ pub(super) enum Taken {
     Restarted,
     /// It is older than what is known.
     Older,
-    /// Nothing is known of such an instance.
-    Stranger,
 }
 
 impl Roster {
@@ -107,7 +108,8 @@ impl Roster {
             let epoch = record.utc_create.to_bits();
             let mut known = Known::of(record, infer_type);
             if let Some(same) = before.remove(&id) {
-                if same.epoch == epoch {
+                // An agent may speak of an engine before it knows when that began.
+                if same.epoch == epoch || same.epoch == UNKNOWN {
                     (known.seat, known.status, known.missing[1]) = (same.seat, same.status, same.missing[1]);
                 } else {
                     ended.push(Arc::clone(&id));
@@ -165,13 +167,14 @@ impl Roster {
     }
 
     /// Takes in how everybody is, and settles the accounts with it. Whoever is not listed has no status, unless the store may
-    /// have lost it. Says whether an engine has restarted under its old id.
+    /// have lost it. Says whether metadata should be read again: an engine has restarted under its old id, or one takes requests
+    /// that took none before.
     pub fn statuses<R: Borrow<InstanceStatus>>(&mut self, records: impl IntoIterator<Item = R>, now: Moment) -> bool {
         let lost = std::mem::take(&mut self.lost[1]);
         self.reading += 1;
-        let mut restarted = false;
+        let mut changed = false;
         for record in records {
-            restarted |= self.status(record.borrow(), now) == Taken::Restarted;
+            changed |= self.status(record.borrow(), now);
         }
         for known in self.known.values_mut() {
             let is_there = known.read == self.reading;
@@ -181,15 +184,16 @@ impl Roster {
                 known.status = None;
             }
         }
-        restarted
+        changed
     }
 
-    fn status(&mut self, record: &InstanceStatus, now: Moment) -> Taken {
+    fn status(&mut self, record: &InstanceStatus, now: Moment) -> bool {
         let Some(known) = self.known.get_mut(record.instance_id.as_str()) else {
-            return Taken::Stranger;
+            return false;
         };
         known.read = self.reading;
-        known.take(record, now)
+        let took_none = known.status.as_ref().is_some_and(|before| !before.schedulable);
+        known.take(record, now) == Taken::Restarted || took_none && record.schedulable
     }
 
     /// The ids of all instances.

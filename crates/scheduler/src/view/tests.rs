@@ -4,7 +4,7 @@ use cluster::records::{InstanceMetadata, InstanceStatus};
 use super::*;
 use crate::testing::{at, metadata, roster, status, view, wall};
 
-/// One reading of status; says whether somebody restarted.
+/// One reading of status; says whether metadata should be read again.
 fn read(roster: &mut Roster, of: &[InstanceStatus], seconds: u64) -> bool {
     roster.statuses(of, at(seconds))
 }
@@ -139,6 +139,27 @@ fn an_engine_that_restarts_under_its_old_id_is_taken_up_at_once() {
     early.timestamp_ms = wall(0);
     assert!(!read(&mut roster, &[early], 6));
     assert!(!Arc::ptr_eq(&roster.view().instances[0].seat, &before));
+}
+
+#[test]
+fn an_agent_that_learns_when_its_engine_began_begins_no_other_life() {
+    let mut unknown = metadata("a", InferType::Neutral);
+    unknown.utc_create = 0.0;
+    let mut early = status("a", 1);
+    early.schedulable = false;
+    let mut roster = roster(&[(unknown.clone(), early)]);
+    assert!(read(&mut roster, &[status("a", 2)], 1), "it takes requests now: what is it?");
+    assert!(!read(&mut roster, &[status("a", 3)], 2));
+    let seat = Arc::clone(&roster.view().instances[0].seat);
+    seat.account.enter("r", InferType::Neutral, 10, at(2));
+    let mut record = metadata("a", InferType::Neutral);
+    record.model = "m".to_owned();
+    assert!(roster.metadata([record.clone()], at(3)).is_empty());
+    let view = roster.view();
+    assert_eq!((&*view.instances[0].model, view.instances[0].seat.account.exact().requests), ("m", 1));
+    record.utc_create = 2.0;
+    assert_eq!(roster.metadata([record], at(4)), [Arc::<str>::from("a")]);
+    assert_eq!(roster.metadata([unknown], at(5)), [Arc::<str>::from("a")], "an agent that was started again");
 }
 
 #[test]
