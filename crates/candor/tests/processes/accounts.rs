@@ -13,6 +13,9 @@ use crate::support::{Candor, Clients, eventually, scrape};
 /// Slow enough that many requests are under way at every scrape.
 const ENGINE: [&str; 4] = ["--model=m", "--prefill-base=20ms", "--decode-step=8ms", "--max-num-seqs=4"];
 
+const GATEWAYS: &str = "scheduler_connected_gateways";
+const PLACED: &str = "scheduler_scheduling_total";
+
 /// Clients of each gateway.
 const CLIENTS: usize = 6;
 
@@ -60,45 +63,49 @@ impl World {
 
     async fn connected(&self, gateways: f64) {
         let what = format!("{gateways} gateways are connected");
-        eventually(&what, || async { self.scheduler.sum("scheduler_connected_gateways").await == gateways }).await;
+        eventually(&what, || async { self.scheduler.sum(GATEWAYS).await == gateways }).await;
     }
 
-    /// Two gateways under load, one of which is killed; then the scheduler is, and started again where it was.
-    async fn lives_through_it(mut self, busy: &str, idle: &[String]) {
-        let clients = self.gateways.each_ref().map(|gateway| Clients::of(gateway.addr, CLIENTS));
-        eventually("requests are under way", || async { self.scheduler.sum(busy).await >= 3.0 }).await;
-        eventually("both gateways answer", || async { clients.iter().all(|of| of.answered() > 20) }).await;
-        let [lost, left] = self.gateways;
-        let of_left = &clients[1];
+    /// Two gateways under load, one of which is killed; then the scheduler is, and started again where it was. Nothing is left on
+    /// the accounts after either.
+    async fn lives_through_it(self, busy: &str, idle: &[String]) {
+        let Self { engines, gateways: [lost, left], mut scheduler, flags } = self;
+        let (of_lost, of_left) = (Clients::of(lost.addr, CLIENTS), Clients::of(left.addr, CLIENTS));
+        eventually("requests are under way", || async { scheduler.sum(busy).await >= 3.0 }).await;
+        eventually("both gateways answer", || async { of_lost.answered() > 20 && of_left.answered() > 20 }).await;
         lost.kill().await;
-        eventually("its loss is seen", || async { self.scheduler.sum("scheduler_connected_gateways").await == 1.0 })
-            .await;
+        eventually("its loss is seen", || async { scheduler.sum(GATEWAYS).await == 1.0 }).await;
         let before = of_left.answered();
         eventually("the other one goes on", || async { of_left.answered() > before + 20 }).await;
-        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        let was = self.scheduler.kill().await;
-        let before = of_left.answered();
-        eventually("requests are answered without a scheduler", || async { of_left.answered() > before + 5 }).await;
-        self.scheduler = Candor::start_again("scheduler", was, &flags).await;
-        eventually("the gateway is back", || async { self.scheduler.sum("scheduler_connected_gateways").await == 1.0 })
-            .await;
-        eventually("requests are counted again", || async { self.scheduler.sum(busy).await >= 2.0 }).await;
-        let placed = self.scheduler.sum("scheduler_scheduling_total").await;
-        eventually("and placed", || async { self.scheduler.sum("scheduler_scheduling_total").await > placed + 20.0 })
-            .await;
-        for of in clients {
-            of.stop().await;
-        }
-        for name in idle {
-            eventually(name, || async {
-                self.scheduler.scrape().await.and_then(|all| all.sum(name, &[])) == Some(0.0)
-            })
-            .await;
-        }
-        assert!(left.terminate().await && self.scheduler.terminate().await, "they end well");
-        for engine in self.engines {
+        of_lost.stop().await;
+        of_left.stop().await;
+        nothing_is_left(&scheduler, idle).await;
+
+        let clients = Clients::of(left.addr, CLIENTS);
+        eventually("requests are under way again", || async { scheduler.sum(busy).await >= 3.0 }).await;
+        let was = scheduler.kill().await;
+        let before = clients.answered();
+        eventually("requests are answered without a scheduler", || async { clients.answered() > before + 5 }).await;
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        scheduler = Candor::start_again("scheduler", was, &flags).await;
+        eventually("the gateway is back", || async { scheduler.sum(GATEWAYS).await == 1.0 }).await;
+        eventually("requests are counted again", || async { scheduler.sum(busy).await >= 2.0 }).await;
+        let placed = scheduler.sum(PLACED).await;
+        eventually("and placed", || async { scheduler.sum(PLACED).await > placed + 20.0 }).await;
+        clients.stop().await;
+        nothing_is_left(&scheduler, idle).await;
+
+        assert!(left.terminate().await && scheduler.terminate().await, "they end well");
+        for engine in engines {
             assert!(engine.terminate().await);
         }
+    }
+}
+
+/// Waits until all of these are zero, and there.
+async fn nothing_is_left(scheduler: &Candor, idle: &[String]) {
+    for name in idle {
+        eventually(name, || async { scheduler.scrape().await.and_then(|all| all.sum(name, &[])) == Some(0.0) }).await;
     }
 }
 
