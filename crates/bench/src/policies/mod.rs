@@ -23,6 +23,12 @@ pub struct Args {
     /// One short pass: for CI, where only gross misses count.
     #[arg(long)]
     pub quick: bool,
+    /// How many passes there are, without --quick
+    #[arg(long, value_name = "NUMBER", default_value_t = 3)]
+    pub passes: u64,
+    /// Which arrivals the first pass has; each further one has the next
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub seed: u64,
     /// Also write every sample, bar and verdict to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -58,9 +64,9 @@ fn measure(args: &Args) -> Result<Report, Error> {
     let (own, other, mut sheet) = (ground.load_cpu, ground.subject_cpu, Sheet::default());
     let redis = Redis::start(ground.directory(), own)?;
     let engines = engines(&redis, other, ground.directory())?;
-    let (passes, seconds) = if args.quick { (1, 8) } else { (3, 20) };
+    let (passes, seconds) = if args.quick { (1, 8) } else { (args.passes, 20) };
     for pass in 0..passes {
-        let arrivals = Arrivals::poisson(pass, args.rate, seconds);
+        let arrivals = Arrivals::poisson(args.seed.wrapping_add(pass), args.rate, seconds);
         for policy in POLICIES {
             ground.progress.say(format_args!("pass {} of {passes}: {policy}", pass + 1));
             let flags = ["--scheduling-policy", policy];
