@@ -1,12 +1,17 @@
 //! Readiness: a thin layer over epoll, level-triggered, one token per descriptor.
+//!
+//! A bench that measures what a proxy spends must not sleep while it waits: to wake a sleeping core is the work of who
+//! writes to it, on a virtual machine as dear as the write itself, and it falls due or not by how far behind the proxy
+//! answers. Kept awake, the other end costs every proxy the same.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
+use rustix::thread::sched_yield;
 
-use crate::stopwatch::SECOND;
+use crate::stopwatch::{SECOND, now};
 
 /// What a descriptor waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,8 @@ impl Interest {
 pub(crate) struct Poller {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
+    /// How long it looks again and again before it sleeps, ns.
+    awake: u64,
 }
 
 impl Poller {
@@ -38,7 +45,12 @@ impl Poller {
     /// # Errors
     /// The kernel refuses another descriptor.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, events: Vec::with_capacity(256) })
+        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, events: Vec::with_capacity(256), awake: 0 })
+    }
+
+    /// From now on looks again and again for `awake` ns, letting others on its core between, before it sleeps.
+    pub(crate) fn stay_awake(&mut self, awake: u64) {
+        self.awake = awake;
     }
 
     /// Watches `fd` for reading; closing it ends the watch.
@@ -53,10 +65,23 @@ impl Poller {
 
     /// Waits until something is ready or `timeout_ns` has passed (`None`: for ever) and fills `ready` with tokens.
     pub(crate) fn wait(&mut self, timeout_ns: Option<u64>, ready: &mut Vec<u64>) -> io::Result<()> {
-        let timeout = timeout_ns.map(timespec);
-        self.events.clear();
+        let begin = now();
         ready.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), timeout.as_ref()) {
+        loop {
+            let waited = now() - begin;
+            let left = timeout_ns.map(|timeout| timeout.saturating_sub(waited));
+            let asleep = waited >= self.awake || left == Some(0);
+            self.look(if asleep { left } else { Some(0) }, ready)?;
+            if asleep || !ready.is_empty() {
+                return Ok(());
+            }
+            sched_yield();
+        }
+    }
+
+    fn look(&mut self, timeout_ns: Option<u64>, ready: &mut Vec<u64>) -> io::Result<()> {
+        self.events.clear();
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), timeout_ns.map(timespec).as_ref()) {
             Ok(_) => ready.extend(self.events.iter().map(|event| event.data.u64())),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
 use crate::stopwatch::{SECOND, now};
 use crate::wire::{Message, Role};
 
@@ -126,12 +129,11 @@ impl Process {
         ProcessError::Unwell { name: self.name.clone(), how, output }
     }
 
-    /// CPU time of all its threads so far, in ns (`/proc/<pid>/task/*/schedstat`, first field).
+    /// CPU time of the process so far, in ns: of all its threads, those that have ended too.
     pub(crate) fn cpu_ns(&self) -> Result<u64, ProcessError> {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()))
-            .map_err(|_| self.unwell("is gone".to_owned()))?
-            .filter_map(|task| fs::read_to_string(task.ok()?.path().join("schedstat")).ok());
-        Ok(tasks.filter_map(|text| text.split_ascii_whitespace().next()?.parse::<u64>().ok()).sum())
+        let pid = i32::try_from(self.child.id()).map_or(Pid::this(), Pid::from_raw);
+        let spent = clock_getcpuclockid(pid).and_then(clock_gettime).map_err(|_| self.unwell("is gone".to_owned()))?;
+        Ok(spent.tv_sec() as u64 * SECOND + spent.tv_nsec() as u64)
     }
 
     /// Peak resident set, in bytes (`VmHWM`).

@@ -24,11 +24,13 @@ use conn::{Conn, Paced};
 use order::Order;
 
 use crate::poll::{Interest, Poller, timespec};
-use crate::stopwatch::now;
+use crate::stopwatch::{MILLISECOND, now};
 
 const LISTENER: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
 const READ_BUFFER: usize = 256 * 1024;
+/// A longer silence than this is none between tokens or requests, ns.
+const LULL: u64 = 50 * MILLISECOND;
 
 /// Flags of the hidden `bench engine`.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -36,6 +38,9 @@ pub struct Args {
     /// Address to listen on.
     #[arg(long)]
     pub listen: SocketAddr,
+    /// Do not sleep between tokens: only where the core is the bench's own.
+    #[arg(long)]
+    pub awake: bool,
 }
 
 /// Serves until the process is killed.
@@ -44,6 +49,9 @@ pub struct Args {
 /// The address is taken, or the kernel refuses descriptors.
 pub fn run(args: Args) -> io::Result<()> {
     let mut engine = Engine::bind(args.listen)?;
+    if args.awake {
+        engine.poller.stay_awake(LULL);
+    }
     let mut ready = Vec::new();
     loop {
         engine.arm()?;

@@ -46,6 +46,11 @@ impl Ground {
         Ok(ground)
     }
 
+    /// Whether load and subject have a core each: then the load's need not sleep (see [`crate::poll`]).
+    pub(crate) fn is_roomy(&self) -> bool {
+        self.load_cpu != self.subject_cpu
+    }
+
     /// For configurations and logs.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
@@ -53,7 +58,7 @@ impl Ground {
 
     /// A warning for the report, where the two sides cannot be kept apart.
     pub(crate) fn crowded(&self) -> Option<String> {
-        let shared = self.load_cpu == self.subject_cpu;
-        shared.then(|| "there is only one core: proxy, engine and load share it, the ratios mean little".to_owned())
+        (!self.is_roomy())
+            .then(|| "there is only one core: proxy, engine and load share it, the ratios mean little".to_owned())
     }
 }

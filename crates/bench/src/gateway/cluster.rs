@@ -26,8 +26,8 @@ impl Cluster {
     /// Starts it on the load's core.
     pub(super) fn start(ground: &Ground) -> Result<Self, Error> {
         let (directory, cpu) = (ground.directory(), ground.load_cpu);
-        let engine = Engine::start("engine", directory, cpu)?;
-        let decoder = Engine::start("decoder", directory, cpu)?;
+        let engine = Engine::start("engine", ground)?;
+        let decoder = Engine::start("decoder", ground)?;
         let tokenizer = tokenizer::put(directory)?;
         let redis = Redis::start(directory, cpu)?;
         let instances = [("neutral", engine.address), ("prefill", engine.address), ("decode", decoder.address)];

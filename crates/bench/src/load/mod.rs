@@ -153,6 +153,12 @@ impl Session {
         Ok(session)
     }
 
+    /// Never sleeps while a phase runs: see [`crate::poll`].
+    pub(crate) fn awake(mut self) -> Self {
+        self.poller.stay_awake(STALL);
+        self
+    }
+
     fn connect(&self, index: usize) -> io::Result<Conn> {
         let conn = Conn::open(self.address)?;
         self.poller.add(&conn.socket, index as u64)?;

@@ -12,7 +12,7 @@ use crate::stopwatch::MILLISECOND;
 /// A null engine on a thread of its own, which lives as long as the test's process.
 fn engine() -> SocketAddr {
     let listen = free_address().unwrap();
-    thread::spawn(move || engine::run(engine::Args { listen }));
+    thread::spawn(move || engine::run(engine::Args { listen, awake: false }));
     while TcpStream::connect(listen).is_err() {
         thread::yield_now();
     }

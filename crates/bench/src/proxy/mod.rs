@@ -57,7 +57,7 @@ impl Args {
 /// A yardstick is missing, or a process could not be driven to the end; missed bars are no error but the verdict.
 pub fn run(args: &Args) -> Result<Verdict, Error> {
     let ground = Ground::with_load_here()?;
-    let engine = Engine::start("engine", ground.directory(), ground.load_cpu)?;
+    let engine = Engine::start("engine", &ground)?;
     let plan = Plan { amount: Amount::of(args.quick), ..Plan::on(&ground) };
     Ok(measure("candor bench proxy", &ground, &engine, &plan, &args.cases())?.report.deliver(args.json.as_deref())?)
 }

@@ -1,12 +1,12 @@
 //! A case with its processes running.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use super::case::{Case, Place};
 use super::passes::Plan;
 use crate::Error;
 use crate::engine::Stats;
+use crate::frame::Ground;
 use crate::load::{Phase, Session, Shape, Tally};
 use crate::process::{Launch, Process, ProcessError, exchange, free_address};
 
@@ -18,14 +18,15 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts it on `cpu` and waits until it answers.
-    pub(crate) fn start(name: &str, directory: &Path, cpu: usize) -> Result<Self, Error> {
+    /// Starts it on the load's core and waits until it answers.
+    pub(crate) fn start(name: &str, ground: &Ground) -> Result<Self, Error> {
         let address = free_address()?;
         let program = std::env::current_exe().map_err(ProcessError::io("cannot find this executable"))?;
-        let command =
-            [program.into_os_string(), "bench".into(), "engine".into(), "--listen".into(), address.to_string().into()];
-        let launch = Launch { name: name.to_owned(), command: command.into(), environment: Vec::new(), cpu };
-        let mut process = Process::start(&launch, directory)?;
+        let listen = ["bench".into(), "engine".into(), "--listen".into(), address.to_string().into()];
+        let awake = ground.is_roomy().then(|| "--awake".into());
+        let command = std::iter::once(program.into_os_string()).chain(listen).chain(awake).collect();
+        let launch = Launch { name: name.to_owned(), command, environment: Vec::new(), cpu: ground.load_cpu };
+        let mut process = Process::start(&launch, ground.directory())?;
         process.first_answer(address, &get(address, "GET"))?;
         Ok(Self { _process: process, address })
     }
@@ -51,6 +52,8 @@ pub(crate) struct Stack {
     prefiller: Option<SocketAddr>,
     /// Path prefix under which the collector counts this stack's spans.
     pub(crate) collector: String,
+    /// The load does not sleep.
+    awake: bool,
     /// Requests answered so far, each of which is a request span.
     pub(crate) requests: u64,
     pub(crate) failed: u64,
@@ -77,8 +80,18 @@ impl Stack {
         }
         let prefiller = case.names_prefiller().then_some(engine.address);
         let shape = Shape { stream: None, prefiller };
-        let mut stack =
-            Self { case, front, processes, prefiller, collector, requests: 0, failed: 0, failure: None, started_in: 0 };
+        let mut stack = Self {
+            case,
+            front,
+            processes,
+            prefiller,
+            collector,
+            awake: plan.load_cpu != plan.proxy_cpu,
+            requests: 0,
+            failed: 0,
+            failure: None,
+            started_in: 0,
+        };
         stack.await_first_answer(&shape.request(front))?;
         Ok(stack)
     }
@@ -96,7 +109,8 @@ impl Stack {
 
     /// Opens connections to its front.
     pub(crate) fn session(&self, connections: usize) -> Result<Session, Error> {
-        Ok(Session::open(self.front, connections)?)
+        let session = Session::open(self.front, connections)?;
+        Ok(if self.awake { session.awake() } else { session })
     }
 
     /// The shape of this stack's requests.
