@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use cluster::api::InferType;
 use testkit::{Redis, Wire};
 
-use crate::support::{World, eventually, full_flags, redis, write};
+use crate::support::{World, eventually, full_flags, metadata, redis, status, write};
 
 const TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -53,6 +54,18 @@ async fn what_is_too_old_is_not_believed_and_the_answer_says_why() {
     let failed =
         world.scrape().await.value("scheduler_scheduling_failed_total", &[("error_type", "cms_not_available")]);
     assert!(failed.unwrap() >= 1.0);
+    let ready = world.get("/readyz").await.json();
+    assert!(ready["failure"]["problem"].as_str().unwrap().contains("refuses connections"), "{ready}");
+    assert!(ready["oldest_status_seconds"].as_f64().unwrap() > 0.5, "{ready}");
+    assert!(world.sum("instance_status_age_seconds").await > 0.5);
+    server.restart().await;
+    let store = redis(server.addr(), TIMEOUT);
+    eventually("it is believed again", || async {
+        store.put_metadata(&metadata("a", InferType::Neutral, 8001)).await.unwrap();
+        store.put_status(&status("a", 2)).await.unwrap();
+        world.schedule("r").await.status == 200
+    })
+    .await;
     world.stop().await;
 }
 
