@@ -14,11 +14,10 @@ mod spans;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::frame::{Bar, Machine, Metric, Report, Rule, Sheet, Verdict, median};
+use crate::Error;
+use crate::frame::{Bar, Ground, Metric, Report, Rule, Sheet, Verdict, median};
 use crate::process::ProcessError;
-use crate::progress::Progress;
 use crate::stopwatch::{MILLISECOND, now};
-use crate::{Error, pin};
 use panels::{Asked, Question};
 use process::{Door, Observatory};
 
@@ -67,35 +66,22 @@ pub fn run(args: &Args) -> Result<Verdict, Error> {
 }
 
 fn measure(args: &Args) -> Result<Report, Error> {
-    let directory = tempfile::tempdir().map_err(ProcessError::io("cannot make a temporary directory"))?;
-    let cores = pin::cores();
-    let machine = Machine::read(cores.len());
-    let (own, other) = (cores.first().copied().unwrap_or(0), cores.last().copied().unwrap_or(0));
-    pin::to_core(own).map_err(ProcessError::io("cannot pin the load to its core"))?;
-    let mut bench = Bench {
-        directory: directory.path(),
-        cpu: other,
-        progress: Progress::new(),
-        sheet: Sheet::default(),
-        slowest: Vec::new(),
-        rounds: if args.quick { 3 } else { 9 },
-    };
+    let ground = Ground::with_load_here()?;
+    let rounds = if args.quick { 3 } else { 9 };
+    let mut bench = Bench { ground, sheet: Sheet::default(), slowest: Vec::new(), rounds };
     let hours = if args.quick { 1 } else { 6 };
     let questions = bench.metrics(hours)?;
     for pass in 0..if args.quick { 1 } else { 3 } {
         bench.spans(OVER_HTTP, Door::Http, pass, &questions)?;
         bench.spans(OVER_GRPC, Door::Grpc, pass, &questions)?;
     }
-    bench.progress.clear();
-    let Bench { sheet, slowest, .. } = bench;
-    Ok(report(machine, sheet, hours, slowest, (own, other)))
+    bench.ground.progress.clear();
+    Ok(bench.report(hours))
 }
 
 /// A run under way.
-struct Bench<'a> {
-    directory: &'a Path,
-    cpu: usize,
-    progress: Progress,
+struct Bench {
+    ground: Ground,
     sheet: Sheet,
     /// The slowest question of each kind, with its time in the first pass.
     slowest: Vec<String>,
@@ -103,10 +89,10 @@ struct Bench<'a> {
     rounds: usize,
 }
 
-impl Bench<'_> {
+impl Bench {
     /// Fills an observatory with samples, and asks what the dashboards ask of them. Returns all that they ask.
     fn metrics(&mut self, hours: u64) -> Result<BTreeSet<Question>, Error> {
-        let data = self.directory.join("data");
+        let data = self.ground.directory().join("data");
         let observatory = self.start("observatory-samples", Some(&data))?;
         let questions = observatory.questions()?;
         let mut asked = Asked::new();
@@ -121,7 +107,7 @@ impl Bench<'_> {
         let mut line = observatory.sender(Door::Http)?;
         let before = observatory.process.cpu_ns()?;
         for from in (0..scrapes).step_by(AT_ONCE as usize) {
-            self.progress.say(format_args!("samples: scrape {from} of {scrapes}"));
+            self.ground.progress.say(format_args!("samples: scrape {from} of {scrapes}"));
             for engine in &fleet {
                 line.metrics(&engine.export(start, from, (from + AT_ONCE).min(scrapes)))?;
             }
@@ -135,7 +121,7 @@ impl Bench<'_> {
         self.sheet.push(METRICS, DISK, observatory.metric("observatory_disk_bytes{store=\"metrics\"}")? / 1e6);
         // Dropped is killed.
         drop(observatory);
-        self.progress.say(format_args!("samples: the same once more, after a kill"));
+        self.ground.progress.say(format_args!("samples: the same once more, after a kill"));
         let began = now();
         let observatory = self.start("observatory-again", Some(&data))?;
         self.sheet.push(METRICS, BACK, (now() - began) as f64 / MILLISECOND as f64);
@@ -144,7 +130,7 @@ impl Bench<'_> {
     }
 
     fn start(&self, name: &str, data: Option<&Path>) -> Result<Observatory, Error> {
-        Observatory::start(name, data, self.cpu, self.directory)
+        Observatory::start(name, data, self.ground.subject_cpu, self.ground.directory())
     }
 
     /// Fills an observatory with spans by one door, and in the first passes asks what the dashboards ask of them.
@@ -160,7 +146,7 @@ impl Bench<'_> {
         let mut line = observatory.sender(door)?;
         let before = observatory.process.cpu_ns()?;
         for from in (0..requests).step_by(REQUESTS_AT_ONCE as usize) {
-            self.progress.say(format_args!("{subject}, pass {}: request {from} of {requests}", pass + 1));
+            self.ground.progress.say(format_args!("{subject}, pass {}: request {from} of {requests}", pass + 1));
             line.spans(&spans::export(from, (from + REQUESTS_AT_ONCE).min(requests), requests, end))?;
         }
         let cpu = observatory.process.cpu_ns()? - before;
@@ -192,7 +178,7 @@ impl Bench<'_> {
         let mut line = observatory.line()?;
         let (mut times, mut once, mut empty) = (Vec::new(), 0.0_f64, 0);
         for question in questions {
-            self.progress.say(format_args!("{subject}: question {}", times.len() + 1));
+            self.ground.progress.say(format_args!("{subject}: question {}", times.len() + 1));
             let request = observatory.get(&question.path(end));
             let mut taken = Vec::new();
             for _ in 0..self.rounds {
@@ -220,38 +206,39 @@ impl Bench<'_> {
         }
         Ok(())
     }
-}
 
-fn report(machine: Machine, sheet: Sheet, hours: u64, slowest: Vec<String>, (own, other): (usize, usize)) -> Report {
-    let bars = [
-        (METRICS, MEMORY, Rule::AtMost(300.0)),
-        (OVER_HTTP, MEMORY, Rule::AtMost(250.0)),
-        (OVER_GRPC, MEMORY, Rule::AtMost(250.0)),
-        (OVER_HTTP, RATE, Rule::MedianAtLeast(20_000.0)),
-        (OVER_GRPC, RATE, Rule::MedianAtLeast(20_000.0)),
-        (PROMQL, WORST, Rule::MedianAtMost(50.0)),
-        (TRACEQL, WORST, Rule::MedianAtMost(50.0)),
-        (PROMQL, EMPTY, Rule::AtMost(0.0)),
-        (TRACEQL, EMPTY, Rule::AtMost(0.0)),
-    ];
-    let mut notes = vec![
-        format!(
-            "observatory on core {other}, load on core {own}; {hours} h of samples every 10 s; {SPANS} spans over 1 h"
-        ),
-        format!(
-            "panels over 1 h, a point every {} s, each asked several times: the middle of its answers' times",
-            panels::STEP
-        ),
-    ];
-    notes.extend(slowest);
-    Report {
-        title: "candor bench observatory",
-        machine,
-        yardstick: METRICS,
-        subjects: vec![METRICS, OVER_HTTP, OVER_GRPC, PROMQL, TRACEQL],
-        columns: vec![MEMORY, PEAK, RATE, DISK, BACK, MIDDLE, WORST, WORST_ONCE, EMPTY],
-        sheet,
-        bars: bars.into_iter().map(|(subject, metric, rule)| Bar { subject, metric, rule }).collect(),
-        notes,
+    fn report(self, hours: u64) -> Report {
+        let (own, other) = (self.ground.load_cpu, self.ground.subject_cpu);
+        let bars = [
+            (METRICS, MEMORY, Rule::AtMost(300.0)),
+            (OVER_HTTP, MEMORY, Rule::AtMost(250.0)),
+            (OVER_GRPC, MEMORY, Rule::AtMost(250.0)),
+            (OVER_HTTP, RATE, Rule::MedianAtLeast(20_000.0)),
+            (OVER_GRPC, RATE, Rule::MedianAtLeast(20_000.0)),
+            (PROMQL, WORST, Rule::MedianAtMost(50.0)),
+            (TRACEQL, WORST, Rule::MedianAtMost(50.0)),
+            (PROMQL, EMPTY, Rule::AtMost(0.0)),
+            (TRACEQL, EMPTY, Rule::AtMost(0.0)),
+        ];
+        let mut notes = vec![
+            format!(
+                "observatory on core {other}, load on core {own}; {hours} h of samples every 10 s; {SPANS} spans over 1 h"
+            ),
+            format!(
+                "panels over 1 h, a point every {} s, each asked several times: the middle of its answers' times",
+                panels::STEP
+            ),
+        ];
+        notes.extend(self.slowest);
+        Report {
+            title: "candor bench observatory",
+            machine: self.ground.machine,
+            yardstick: METRICS,
+            subjects: vec![METRICS, OVER_HTTP, OVER_GRPC, PROMQL, TRACEQL],
+            columns: vec![MEMORY, PEAK, RATE, DISK, BACK, MIDDLE, WORST, WORST_ONCE, EMPTY],
+            sheet: self.sheet,
+            bars: bars.into_iter().map(|(subject, metric, rule)| Bar { subject, metric, rule }).collect(),
+            notes,
+        }
     }
 }

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use super::grpc::Connection;
 use super::panels::{self, Question};
-use crate::Error;
-use crate::process::{Process, ProcessError, exchange, free_address};
+use crate::process::{Process, ProcessError, free_address};
 use crate::stage::{Line, candor, get};
+use crate::{Error, exposition};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -91,12 +91,9 @@ impl Observatory {
         Ok(Sender { to, address: self.address })
     }
 
-    /// A metric of its own.
+    /// A metric of its own; 0 where there is none of that name and labels.
     pub(super) fn metric(&self, name: &str) -> Result<f64, Error> {
-        let (_, page) = exchange(self.address, &self.get("/metrics")).map_err(ProcessError::io("its metrics"))?;
-        let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        let none = || io::Error::other(format!("there is no {name}"));
-        Ok(value.ok_or_else(none).map_err(ProcessError::io("the observatory's metrics"))?)
+        Ok(exposition::value(self.address, name)?)
     }
 
     /// Fails unless a metric of its own says that all is there.
