@@ -101,6 +101,7 @@ impl Args {
             echo: self.echo,
             quiet: false,
             records: None,
+            spans: None,
         };
         match load.validate() {
             Ok(load) if faults.is_empty() => Ok(External {

@@ -36,6 +36,10 @@ pub struct Record {
     pub request_id: String,
     /// The trace id of its `traceparent`, 32 hex digits.
     pub trace_id: String,
+    /// The span id of its `traceparent`, 16 hex digits: the client's own span.
+    pub span_id: String,
+    /// When it was sent, in nanoseconds from the beginning of the run.
+    pub start_ns: u64,
     /// Its path.
     pub path: String,
     /// Whether a stream was asked for.
@@ -85,6 +89,8 @@ impl Record {
 /// Everything a load run brought back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadReport {
+    /// When the run began, in nanoseconds of Unix time. Only to show when something was; nothing is compared with it.
+    pub began_unix_ns: u64,
     /// From the first request's start to the last one's end, in nanoseconds.
     pub elapsed_ns: u64,
     /// The requests, in the order in which they ended.

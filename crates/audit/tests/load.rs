@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use audit::load::{Arrivals, Limit, Load, Target};
+use audit::load::{Arrivals, Limit, Load, Target, write_spans};
 use audit::workload::{Lengths, Prompts, Share, Workload};
-use audit::{End, LoadReport, Record};
+use audit::{End, LoadReport, Record, Spans};
 use support::{Received, Step, event, serve, stream, stream_end, stream_head, text_chunk, whole};
 
 fn workload() -> Workload {
@@ -208,6 +208,27 @@ async fn clients_leave_when_the_plan_says_so() {
     load.workload.cancel_within = Duration::from_millis(10);
     let LoadReport { records, .. } = load.run().await.expect("a run");
     assert!(records.iter().all(|r| r.end == End::Cancelled && r.status.is_none()), "{records:?}");
+}
+
+#[tokio::test]
+async fn the_clients_spans_are_the_roots_that_its_requests_named() {
+    let server = serve(|_| stream(2, Duration::from_millis(5))).await;
+    let report = load(server.addr, 3).run().await.expect("a run");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("client.jsonl");
+    write_spans(&report, "m", &file).await.expect("written");
+    let spans = Spans::read(&[&file]).expect("OTLP/JSON lines");
+    assert_eq!(spans.count(), 3);
+    for record in &report.records {
+        let [span] = spans.of_trace(&record.trace_id) else { panic!("not one span: {record:?}") };
+        assert_eq!((&*span.service, span.name.as_str()), ("candor-load", "client.request"));
+        assert_eq!((span.span_id.as_str(), span.parent_span_id.as_str()), (record.span_id.as_str(), ""));
+        let ttft = record.first_ns.expect("a first token") as f64 / 1e6;
+        assert_eq!(span.number("candor.client.ttft_ms"), Some(ttft));
+        assert_eq!(span.text("candor.client.outcome"), Some("completed"));
+    }
+    let starts: Vec<u64> = report.records.iter().map(|record| record.start_ns).collect();
+    assert!(starts.is_sorted() && starts[2] > starts[0], "one after the other: {starts:?}");
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ pub(crate) struct LoadOrder<'a> {
     pub(crate) flags: &'a [String],
     /// Where it leaves its records for this process.
     pub(crate) records: &'a Path,
+    /// Where it leaves its spans.
+    pub(crate) spans: &'a Path,
 }
 
 impl LoadChild {
@@ -37,6 +39,8 @@ impl LoadChild {
             .arg("--quiet")
             .arg("--records")
             .arg(order.records)
+            .arg("--spans")
+            .arg(order.spans)
             .args(order.flags)
             .stdin(Stdio::null())
             .kill_on_drop(true)

@@ -55,7 +55,10 @@ impl Trial {
         let endpoints = group.metrics();
         let before = Scrape::of(&endpoints).await?;
         let records: PathBuf = fleet.scratch().join(format!("{}.records.json", group.config.connector));
-        let order = LoadOrder { gateway: group.gateway(), echo: fleet.echo(), flags: &self.flags, records: &records };
+        // Among those of the components: they are one trace.
+        let spans = fleet.scratch().join(format!("{}-client.jsonl", group.config.connector));
+        let (gateway, echo, flags) = (group.gateway(), fleet.echo(), self.flags.as_slice());
+        let order = LoadOrder { gateway, echo, flags, records: &records, spans: &spans };
         let mut child = LoadChild::start(&order)?;
         let load = loop {
             tokio::select! {

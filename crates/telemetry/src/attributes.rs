@@ -119,6 +119,19 @@ pub(crate) mod gateway {
     pub(crate) const EVENT_PAUSE: &str = "pause_ms";
 }
 
+/// `candor.client.*`: what a load generator saw.
+pub(crate) mod client {
+    use super::LatencyKeys;
+
+    pub(crate) const SCOPE: &str = "candor/load";
+    pub(crate) const REQUEST: &str = "client.request";
+    pub(crate) const STREAMING: &str = "candor.client.streaming";
+    pub(crate) const OUTCOME: &str = "candor.client.outcome";
+    pub(crate) const TTFT: LatencyKeys = latency!("candor.client.", "ttft");
+    pub(crate) const E2E: LatencyKeys = latency!("candor.client.", "e2e");
+    pub(crate) const EVENT_FIRST_TOKEN: &str = "first_token";
+}
+
 /// vLLM's `llm_request`; latencies are doubles in seconds, as vLLM has them.
 pub(crate) mod engine {
     pub(crate) const SCOPE: &str = "candor.engine";

@@ -3,7 +3,8 @@
 //! Components report *events* (what happened, and when on [`clock`]); this crate turns an event into metrics, spans and a
 //! log line, so the three cannot disagree. It is the only crate that names a metric, a span or an attribute.
 //!
-//! - [`coordinator`], [`gateway`], [`scheduler`] and [`engine`] are the recorders: one call per event.
+//! - [`coordinator`], [`gateway`], [`scheduler`] and [`engine`] are the recorders: one call per event. [`load`] is that of a
+//!   client who holds a stopwatch of its own.
 //! - [`timeline`] holds the definitions of every latency, as pure functions of points in time.
 //! - [`catalogue`] declares every metric; [`metrics`] counts them; [`exposition`] reads a scrape back.
 //! - [`trace`], [`span`] and [`otlp`] make traces and take them where they belong.
@@ -19,6 +20,7 @@ mod export;
 pub mod exposition;
 pub mod gateway;
 mod itl;
+pub mod load;
 pub mod logs;
 pub mod metrics;
 pub mod observatory;

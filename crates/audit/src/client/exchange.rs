@@ -26,6 +26,8 @@ pub(crate) struct Client {
     model: String,
     nonce: u64,
     timeout: Duration,
+    /// When the run began.
+    began: Stamp,
 }
 
 /// What an exchange has brought so far; it outlives an exchange that is cut off.
@@ -54,8 +56,9 @@ impl From<ConnectionError> for Cut {
 }
 
 impl Client {
-    pub(crate) fn new(target: Target, model: String, nonce: u64, timeout: Duration) -> Self {
-        Self { pool: Pool::new(target.addr), host: target.host, model, nonce, timeout }
+    /// A client in a run that began at `began`.
+    pub(crate) fn new(target: Target, model: String, nonce: u64, timeout: Duration, began: Stamp) -> Self {
+        Self { pool: Pool::new(target.addr), host: target.host, model, nonce, timeout, began }
     }
 
     /// Does what `planned` says and writes down what happened. `intended` is when an open loop wanted it to start.
@@ -73,7 +76,7 @@ impl Client {
             }
             Err(error) => progress.fault(error.to_string()),
         };
-        progress.into_record(planned, identity, intended, end)
+        progress.into_record(planned, identity, (self.began, intended), end)
     }
 
     /// The exchange within its planned and its tolerated time.
@@ -175,7 +178,13 @@ impl Progress {
         }
     }
 
-    fn into_record(self, planned: &Planned, identity: Identity, intended: Option<Stamp>, end: End) -> Record {
+    fn into_record(
+        self,
+        planned: &Planned,
+        identity: Identity,
+        (began, intended): (Stamp, Option<Stamp>),
+        end: End,
+    ) -> Record {
         let ended = stopwatch::now();
         let start = self.start.unwrap_or(ended);
         let since = |stamp: Stamp| stamp.nanos_since(start);
@@ -185,6 +194,8 @@ impl Progress {
             index: planned.index,
             request_id: identity.request_id,
             trace_id: identity.trace_id,
+            span_id: identity.span_id,
+            start_ns: start.nanos_since(began),
             path: planned.api.path().to_owned(),
             stream: planned.stream,
             leaving: planned.cancel.is_some(),

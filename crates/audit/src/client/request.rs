@@ -13,18 +13,18 @@ use crate::workload::Planned;
 pub(super) struct Identity {
     pub(super) request_id: String,
     pub(super) trace_id: String,
-    span_id: String,
+    pub(super) span_id: String,
 }
 
 impl Identity {
     /// Identifiers of request `index` of the run marked by `nonce`. The mark keeps runs with one seed apart where they
     /// write to one trace store.
     pub(super) fn new(nonce: u64, index: u64) -> Self {
-        // Never all zero, which W3C trace context forbids: the index is counted from 1 here.
+        let id = scattered(nonce.wrapping_add(index));
         Self {
             request_id: format!("audit-{nonce:016x}-{index}"),
-            trace_id: format!("{nonce:016x}{:016x}", index + 1),
-            span_id: format!("{:016x}", index + 1),
+            trace_id: format!("{nonce:016x}{id:016x}"),
+            span_id: format!("{id:016x}"),
         }
     }
 
@@ -32,6 +32,15 @@ impl Identity {
     fn traceparent(&self) -> String {
         format!("00-{}-{}-01", self.trace_id, self.span_id)
     }
+}
+
+/// Another number for each number, as good as random: W3C trace context wants the right half of a trace id so, and a person
+/// who looks at its end alone. Never zero, which it forbids (SplitMix64's last step takes only zero there).
+fn scattered(number: u64) -> u64 {
+    let mut bits = number.wrapping_add(0x9e37_79b9_7f4a_7c15).max(1);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 /// The members of a request body; `ignore_eos` is vLLM's, so that a real engine fills `max_tokens` too.

@@ -19,6 +19,8 @@ fn record(index: u64) -> Record {
         index,
         request_id: format!("audit-{index}"),
         trace_id: format!("{:032x}", index + 1),
+        span_id: format!("{:016x}", index + 1),
+        start_ns: index * MS,
         path: "/v1/completions".to_owned(),
         stream: true,
         leaving: false,
@@ -64,6 +66,7 @@ impl Run {
         );
         Self {
             load: LoadReport {
+                began_unix_ns: 0,
                 elapsed_ns: 1000 * MS,
                 records,
                 noise: Some(Noise {

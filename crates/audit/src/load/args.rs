@@ -100,6 +100,9 @@ pub struct Args {
     /// File to write what the client saw to (JSON); stdout without it
     #[arg(long, value_name = "FILE")]
     pub records: Option<PathBuf>,
+    /// File to append the client's spans to, the roots of the traces that its requests began (lines of OTLP/JSON)
+    #[arg(long, value_name = "FILE")]
+    pub spans: Option<PathBuf>,
 }
 
 impl WorkloadArgs {
@@ -213,7 +216,7 @@ impl Args {
 /// # Errors
 /// When the run cannot start or its records cannot be written.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let records = args.records.clone();
+    let (records, spans, model) = (args.records.clone(), args.spans.clone(), args.workload.model.clone());
     let load = match args.validate() {
         Ok(load) => load,
         Err(faults) => return crate::refuse(&faults),
@@ -221,7 +224,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(async {
         tokio::select! {
-            report = load.run() => report.map(Some),
+            report = observed(load, &model, spans.as_deref()) => report.map(Some),
             _ = tokio::signal::ctrl_c() => Ok(None),
         }
     })?;
@@ -230,6 +233,15 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     write(&report, records.as_deref())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A run, and its spans when it is over: while it runs, this process does nothing but hold the stopwatch.
+async fn observed(load: Load, model: &str, spans: Option<&Path>) -> anyhow::Result<LoadReport> {
+    let report = load.run().await?;
+    if let Some(file) = spans {
+        super::write_spans(&report, model, file).await.with_context(|| format!("--spans {}", file.display()))?;
+    }
+    Ok(report)
 }
 
 fn write(report: &LoadReport, to: Option<&Path>) -> anyhow::Result<()> {

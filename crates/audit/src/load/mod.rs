@@ -6,6 +6,7 @@
 
 mod args;
 mod arrivals;
+mod spans;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use http::HeaderValue;
 use indicatif::ProgressBar;
 
 pub use args::{Args, Fault, Pace, WorkloadArgs, run};
+pub use spans::write as write_spans;
 
 use crate::client::Client;
 use crate::echo::Prober;
@@ -103,9 +105,9 @@ impl Load {
         };
         let plan = Plan::new(self.workload);
         let model = plan.model().to_owned();
-        let client = Client::new(self.target, model, self.nonce, self.timeout);
+        let (began, began_unix_ns) = (stopwatch::now(), telemetry::clock::now().unix_nanos());
+        let client = Client::new(self.target, model, self.nonce, self.timeout, began);
         let bar = if self.quiet { ProgressBar::hidden() } else { progress(self.limit) };
-        let began = stopwatch::now();
         let run = arrivals::Run::new(Arc::new(client), plan, self.limit, bar.clone());
         let records = match self.arrivals {
             Arrivals::Open { rate } => run.open(rate).await,
@@ -113,7 +115,7 @@ impl Load {
         };
         bar.finish_and_clear();
         let elapsed_ns = stopwatch::now().nanos_since(began);
-        Ok(LoadReport { elapsed_ns, records, noise: prober.and_then(Prober::stop) })
+        Ok(LoadReport { began_unix_ns, elapsed_ns, records, noise: prober.and_then(Prober::stop) })
     }
 }
 
