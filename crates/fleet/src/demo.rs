@@ -16,6 +16,9 @@ use crate::placing::Placing;
 use crate::topology::{Connector, GroupConfig, Latency};
 use crate::trial::{Trial, Tried};
 
+/// How often what an engine failed is tried again. Nothing fails here by itself; a person may make it (`/admin/faults`).
+const RETRIES: u8 = 2;
+
 /// Arguments of `candor demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -28,7 +31,8 @@ pub struct Args {
     /// How long the load of each protocol lasts
     #[arg(long, value_name = "TIME", default_value = "8s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
-    /// Place requests by a scheduler in full mode, which knows the engines by what they say of themselves
+    /// Place all requests by schedulers in full mode, which know the engines by what they say of themselves [default: the
+    /// protocols take turns, full mode and lite mode]
     #[arg(long)]
     pub full_mode: bool,
     /// Redis for what engines say of themselves, `redis://[[user]:password@]host[:port]`, without a database: each protocol
@@ -63,8 +67,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
-    let configs: Vec<GroupConfig> =
-        args.protocols.iter().map(|connector| GroupConfig::two_and_two(*connector, Latency::BUSY)).collect();
+    let group =
+        |connector: &Connector| GroupConfig { retries: RETRIES, ..GroupConfig::two_and_two(*connector, Latency::BUSY) };
+    let configs: Vec<GroupConfig> = args.protocols.iter().map(group).collect();
     let directory = args.directory.clone().unwrap_or_else(crate::temporary_directory);
     let fleet = Fleet::start_placed(&configs, &directory, &placing(args)).await?;
     let observed = fleet.observe(&observatory_flags(args)).await?;
@@ -119,7 +124,7 @@ fn placing(args: &Args) -> Placing {
     match (&args.cms, args.full_mode) {
         (Some(url), _) => Placing::InRedis(url.clone()),
         (None, true) => Placing::InMemory,
-        (None, false) => Placing::InTurn,
+        (None, false) => Placing::Alternating,
     }
 }
 

@@ -52,8 +52,8 @@ impl Fleet {
         });
         let mut groups = Vec::new();
         for (index, config) in configs.iter().enumerate() {
-            let store = placing.store(index)?;
-            groups.push(Group::start(*config, store.as_ref(), &traces, &threads).await?);
+            let chooser = placing.chooser(index)?;
+            groups.push(Group::start(*config, &chooser, &traces, &threads).await?);
         }
         Ok(Self { groups, traces, directory: directory.to_owned(), echo, threads })
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use audit::Endpoint;
 use cluster::Publication;
-use cluster::cms::Store;
 use telemetry::Telemetry;
 
 use crate::flags;
+use crate::placing::Chooser;
 use crate::threads::{Place, Threads};
 use crate::topology::{Connector, GroupConfig};
 use crate::traces::Traces;
@@ -44,15 +44,15 @@ pub struct Group {
 }
 
 impl Group {
-    /// Starts engines, then a sidecar before each decode engine, then the gateway. Over a CMS, engines say in it how they are,
-    /// and a scheduler that reads it chooses among them.
+    /// Starts engines, then a sidecar before each decode engine, then the gateway, and where one chooses a scheduler: in full
+    /// mode engines say in the CMS how they are, in lite mode the gateway says it.
     pub(crate) async fn start(
         config: GroupConfig,
-        cms: Option<&Store>,
+        chooser: &Chooser,
         traces: &Traces,
         threads: &Threads,
     ) -> anyhow::Result<Self> {
-        let starting = Starting { config, cms, traces, threads };
+        let starting = Starting { config, chooser, traces, threads };
         let mut prefill: Vec<Part<engine::Running>> = Vec::new();
         for index in 0..config.prefill {
             let part = starting.engine(Role::Prefill, index, prefill.first()).await?;
@@ -67,7 +67,7 @@ impl Group {
             sidecars.push(sidecar);
             decode.push(part);
         }
-        let scheduler = starting.scheduler().await?;
+        let scheduler = starting.scheduler(&prefill, &sidecars).await?;
         let gateway = starting.gateway(&prefill, &sidecars, scheduler.as_ref()).await?;
         Ok(Self { config, gateway, sidecars, prefill, decode, scheduler })
     }
@@ -160,7 +160,7 @@ impl Role {
 /// What every start needs.
 struct Starting<'a> {
     config: GroupConfig,
-    cms: Option<&'a Store>,
+    chooser: &'a Chooser,
     traces: &'a Traces,
     threads: &'a Threads,
 }
@@ -241,6 +241,7 @@ impl Starting<'_> {
             format!("--model-server-port={}", decoder.addr.port()),
             format!("--kv-connector={}", self.config.connector),
             format!("--sglang-bootstrap-port={bootstrap}"),
+            format!("--prefill-max-retries={}", self.config.retries),
         ];
         let args: sidecar::Args = flags::read("sidecar", &flags)?;
         let config = args.validate().map_err(|found| flags::faults("sidecar", &found))?;
@@ -255,7 +256,7 @@ impl Starting<'_> {
 
     /// Has an engine say in the CMS, if there is one, how it is, and that requests are to be sent to `front`.
     fn publish(&self, role: Role, index: u8, engine: &engine::Running, front: SocketAddr) {
-        let Some(store) = self.cms else {
+        let Chooser::Full(store) = self.chooser else {
             return;
         };
         let instance_id = self.instance(role.as_str(), index);
@@ -274,16 +275,26 @@ impl Starting<'_> {
         self.threads.within(Place::Components, || engine.publish(publication));
     }
 
-    /// The scheduler over the CMS, if there is one.
-    async fn scheduler(&self) -> anyhow::Result<Option<Part<scheduler::Running>>> {
-        let Some(store) = self.cms else {
-            return Ok(None);
-        };
-        let flags =
-            ["--host=127.0.0.1", "--port=0", "--failover-domain=instance", "--cms-pull-metadata-interval-ms=500"];
-        let args: scheduler::Args = flags::read("scheduler", &flags.map(str::to_owned))?;
+    /// The scheduler, if one chooses.
+    async fn scheduler(
+        &self,
+        prefill: &[Part<engine::Running>],
+        sidecars: &[Part<sidecar::Running>],
+    ) -> anyhow::Result<Option<Part<scheduler::Running>>> {
+        let mut flags =
+            vec!["--host=127.0.0.1".to_owned(), "--port=0".to_owned(), "--failover-domain=instance".to_owned()];
+        match self.chooser {
+            Chooser::Nobody => return Ok(None),
+            Chooser::Full(_) => flags.push("--cms-pull-metadata-interval-ms=500".to_owned()),
+            Chooser::Lite => {
+                flags.push("--enable-full-mode-scheduling=false".to_owned());
+                flags.push("--llm-backend-discovery=endpoints".to_owned());
+                flags.extend(endpoints(prefill, sidecars));
+            }
+        }
+        let args: scheduler::Args = flags::read("scheduler", &flags)?;
         let mut config = args.validate().map_err(|found| flags::faults("scheduler", &found))?;
-        if let scheduler::Source::Cms { store: of, .. } = &mut config.source {
+        if let (scheduler::Source::Cms { store: of, .. }, Chooser::Full(store)) = (&mut config.source, self.chooser) {
             *of = store.clone();
         }
         let (traces, instance) = (self.traces.clone(), self.instance("scheduler", 0));
@@ -301,14 +312,13 @@ impl Starting<'_> {
         sidecars: &[Part<sidecar::Running>],
         scheduler: Option<&Part<scheduler::Running>>,
     ) -> anyhow::Result<Part<gateway::Running>> {
-        let list = |addrs: Vec<SocketAddr>| addrs.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
-        let mut flags = vec![
-            "--host=127.0.0.1".to_owned(),
-            "--port=0".to_owned(),
-            format!("--prefill-endpoints={}", list(prefill.iter().map(|part| part.running.addr).collect())),
-            format!("--decode-endpoints={}", list(sidecars.iter().map(|part| part.running.addr).collect())),
-        ];
+        let mut flags = vec!["--host=127.0.0.1".to_owned(), "--port=0".to_owned()];
+        flags.extend(endpoints(prefill, sidecars));
+        flags.push(format!("--retry-max-count={}", self.config.retries));
         flags.extend(scheduler.map(|part| format!("--scheduler-endpoints={}", part.running.addr)));
+        if matches!(self.chooser, Chooser::Lite) {
+            flags.push("--enable-full-mode-scheduling=false".to_owned());
+        }
         let delay = self.config.latency.gateway;
         if !delay.is_zero() {
             flags.push(format!("--inject-routing-delay={}us", delay.as_micros()));
@@ -323,4 +333,11 @@ impl Starting<'_> {
         };
         self.threads.run(Place::Components, start).await?.context("the gateway did not start")
     }
+}
+
+/// The flags by which a gateway and a scheduler are told of the instances that requests are sent to.
+fn endpoints(prefill: &[Part<engine::Running>], sidecars: &[Part<sidecar::Running>]) -> [String; 2] {
+    let prefill: Vec<String> = prefill.iter().map(|part| part.running.addr.to_string()).collect();
+    let decode: Vec<String> = sidecars.iter().map(|part| part.running.addr.to_string()).collect();
+    [format!("--prefill-endpoints={}", prefill.join(",")), format!("--decode-endpoints={}", decode.join(","))]
 }

@@ -66,6 +66,9 @@ impl Observed {
 
 fn targets_of(group: &Group) -> anyhow::Result<Vec<ScrapeTarget>> {
     let mut targets = vec![target(group.gateway(), "gateway", &[])?];
+    if let Some(addr) = group.scheduler() {
+        targets.push(target(addr, "scheduler", &[])?);
+    }
     for addr in group.sidecars().filter_map(|(_, metrics)| metrics) {
         targets.push(target(addr, "sidecar", &[])?);
     }

@@ -101,11 +101,13 @@ pub struct GroupConfig {
     pub latency: Latency,
     /// Seed of the engines' texts.
     pub seed: u64,
+    /// How often gateway and sidecars try again what an engine failed.
+    pub retries: u8,
 }
 
 impl GroupConfig {
     /// Two prefill and two decode engines.
     pub const fn two_and_two(connector: Connector, latency: Latency) -> Self {
-        Self { connector, prefill: 2, decode: 2, latency, seed: 1 }
+        Self { connector, prefill: 2, decode: 2, latency, seed: 1, retries: 0 }
     }
 }

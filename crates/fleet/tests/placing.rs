@@ -1,4 +1,4 @@
-//! A group whose requests are placed by a scheduler in full mode.
+//! Groups whose requests are placed by a scheduler: in full mode, and in lite mode.
 
 #![expect(clippy::expect_used, reason = "a test helper fails its test by panicking")]
 
@@ -44,8 +44,49 @@ async fn every_request_is_placed_by_the_scheduler_and_nothing_is_left_of_it() {
     let scheduler = group.scheduler().expect("a scheduler");
     let known = |scrape: &Scrape| scrape.matching("instance_schedulable", &[]).count() == 4;
     until(scheduler, "it knows two prefill and two decode engines", known).await;
-    let load = Load {
-        target: Target::of(group.gateway()),
+    load(group.gateway()).run().await.expect("a run");
+    let placed = scrape(scheduler).await;
+    every_request_was_placed_and_nobody_left_out(&placed);
+    let idle = |scrape: &Scrape| {
+        let gauges = ["running_requests", "waiting_requests", "inflight_dispatch_requests", "decode_batch_size"];
+        gauges.iter().all(|gauge| scrape.sum(&format!("instance_cms_{gauge}"), &[]) == Some(0.0))
+    };
+    until(scheduler, "nothing runs, waits or is in flight any more", idle).await;
+    fleet.shutdown().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn in_lite_mode_the_gateway_tells_the_scheduler_and_gives_every_request_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let configs = [Connector::Nixlv2, Connector::Lmcache].map(|of| GroupConfig::two_and_two(of, LATENCY));
+    let fleet = Fleet::start_placed(&configs, directory.path(), &Placing::Alternating).await.expect("a fleet");
+    let group = &fleet.groups()[1];
+    let scheduler = group.scheduler().expect("a scheduler");
+    let known = |scrape: &Scrape| scrape.matching("instance_lrs_total_requests", &[]).count() == 4;
+    until(scheduler, "it knows two prefill and two decode engines", known).await;
+    load(group.gateway()).run().await.expect("a run");
+    every_request_was_placed_and_nobody_left_out(&scrape(scheduler).await);
+    let idle = |scrape: &Scrape| {
+        ["requests", "tokens"].iter().all(|what| scrape.sum(&format!("instance_lrs_total_{what}"), &[]) == Some(0.0))
+    };
+    until(scheduler, "nothing is left of any request", idle).await;
+    fleet.shutdown().await.expect("a clean end");
+}
+
+fn every_request_was_placed_and_nobody_left_out(placed: &Scrape) {
+    assert_eq!(placed.value("scheduler_scheduling_total", &[]), Some(40.0), "as many as there were requests");
+    for infer_type in ["prefill", "decode"] {
+        let of = [("infer_type", infer_type)];
+        assert_eq!(placed.sum("scheduler_instance_dispatch_total", &of), Some(40.0), "{infer_type}");
+        let each = placed.matching("scheduler_instance_dispatch_total", &of);
+        assert!(each.into_iter().all(|sample| sample.value > 0.0), "nobody is left out");
+    }
+}
+
+/// Forty requests, of which some leave.
+fn load(gateway: std::net::SocketAddr) -> Load {
+    Load {
+        target: Target::of(gateway),
         workload: Workload {
             seed: 7,
             model: MODEL.to_owned(),
@@ -65,20 +106,5 @@ async fn every_request_is_placed_by_the_scheduler_and_nothing_is_left_of_it() {
         echo: None,
         quiet: true,
         nonce: 0xf011,
-    };
-    load.run().await.expect("a run");
-    let placed = scrape(scheduler).await;
-    assert_eq!(placed.value("scheduler_scheduling_total", &[]), Some(40.0), "as many as there were requests");
-    for infer_type in ["prefill", "decode"] {
-        let of = [("infer_type", infer_type)];
-        assert_eq!(placed.sum("scheduler_instance_dispatch_total", &of), Some(40.0), "{infer_type}");
-        let each = placed.matching("scheduler_instance_dispatch_total", &of);
-        assert!(each.into_iter().all(|sample| sample.value > 0.0), "nobody is left out");
     }
-    let idle = |scrape: &Scrape| {
-        let gauges = ["running_requests", "waiting_requests", "inflight_dispatch_requests", "decode_batch_size"];
-        gauges.iter().all(|gauge| scrape.sum(&format!("instance_cms_{gauge}"), &[]) == Some(0.0))
-    };
-    until(scheduler, "nothing runs, waits or is in flight any more", idle).await;
-    fleet.shutdown().await.expect("a clean end");
 }
