@@ -58,6 +58,11 @@ impl Elsewhere {
         self.prometheus.is_some() || self.tempo.is_some()
     }
 
+    /// Whether samples are stored here.
+    pub(crate) const fn has_samples_here(&self) -> bool {
+        self.prometheus.is_none()
+    }
+
     pub(crate) fn prometheus_name(&self) -> &str {
         self.prometheus.as_ref().map_or("this observatory", |backend| &backend.name)
     }

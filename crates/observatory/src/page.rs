@@ -35,7 +35,8 @@ pub(crate) fn answer(state: &State, path: &str) -> Option<Response<Body>> {
     Some(response)
 }
 
-/// What the page reads first. Since when there is data is known only of stores that are our own.
+/// What the page reads first. Since when there is data, and how often samples come, is known only of stores that are our
+/// own.
 fn config(state: &State) -> String {
     let mut known = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -44,6 +45,9 @@ fn config(state: &State) -> String {
     });
     if !state.elsewhere.is_anywhere() {
         known["since"] = json!(state.started / 1000);
+    }
+    if state.elsewhere.has_samples_here() {
+        known["scrape"] = json!(state.targets.timing().interval.as_secs_f64());
     }
     known.to_string()
 }

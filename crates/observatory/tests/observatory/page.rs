@@ -43,12 +43,13 @@ async fn the_page_needs_no_token_and_its_questions_do() {
 }
 
 #[tokio::test]
-async fn the_page_is_told_since_when_there_is_data() {
-    let running = start(&[]).await;
+async fn the_page_is_told_since_when_there_is_data_and_how_often() {
+    let running = start(&["--scrape-interval=250ms", "--scrape-timeout=250ms"]).await;
     let config = get(&running, "/page/config.json").await.json();
     let since = config["since"].as_i64().unwrap();
     assert!((now() / 1000 - since) < 60, "{config}");
     assert_eq!(config["prometheus"], "this observatory");
+    assert_eq!(config["scrape"], 0.25);
     running.shutdown().await;
 }
 
@@ -66,6 +67,7 @@ async fn another_prometheus_is_asked_in_ones_stead() {
     let config = get(&front, "/page/config.json").await.json();
     assert_eq!(config["prometheus"], format!("http://{}", store.addr));
     assert_eq!(config.get("since"), None, "nobody knows since when the other has data");
+    assert_eq!(config.get("scrape"), None, "nor how often it scrapes");
     front.shutdown().await;
     store.shutdown().await;
 }
