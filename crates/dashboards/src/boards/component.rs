@@ -2,7 +2,7 @@
 
 use crate::build::{Board, Look, Panel, Target, Variable};
 use crate::palette::{AMBER, BLUE, GREEN, GREY, RED, TEAL};
-use crate::query::{GATEWAY, NAMESPACE, SIDECAR, rate_by, select, sum_by, total_rate};
+use crate::query::{GATEWAY, NAMESPACE, SIDECAR, rate, rate_by, select, sum_by, total_rate};
 use crate::unit::Unit;
 
 pub(super) fn board() -> Board {
@@ -138,14 +138,16 @@ fn scheduler() -> Vec<Panel> {
             "Asking the KV store which instance has a prompt's prefix.",
             "A millisecond or two.",
             "The KV store's metadata service is slow; placements wait for it.",
-        ),
+        )
+        .size(12, 9),
         own(
             "Calc Prefix Cache Hit Duration",
             "request_calc_prefix_cache_hit_duration_milliseconds",
             "Hashing a prompt and computing each instance's hit from the answer.",
             "Well under a millisecond.",
             "Very long prompts, or too little CPU.",
-        ),
+        )
+        .size(12, 9),
     ]);
     panels
 }
@@ -177,46 +179,46 @@ fn events() -> Vec<Panel> {
 }
 
 fn system() -> Vec<Panel> {
-    let each = |title: &str, unit, metric: &str| {
-        Panel::lines(title, unit).with(Target::range(select(metric, NAMESPACE), "{{job}} {{instance}}")).size(8, 8)
+    // A line a kind of process, not a process: a cluster has hundreds.
+    let of = |title: &str, unit, which: &str, expr: String| {
+        Panel::lines(title, unit).with(Target::range(format!("{which} by (job) ({expr})"), "{{job}}")).size(8, 8)
     };
+    let largest = |title: &str, unit, metric: &str| of(title, unit, "max", select(metric, NAMESPACE));
     vec![
-        each("Uptime", Unit::Seconds, "uptime_seconds").about(
-            "Since each process started.",
+        of("Uptime", Unit::Seconds, "min", select("uptime_seconds", NAMESPACE)).about(
+            "Since the youngest process of each kind started.",
             "Only grows.",
             "A fall to zero is a restart: the pod's last state says why.",
         ),
-        each("Goroutines", Unit::Tasks, "go_goroutines").about(
-            "Tasks alive in each process, under the name that dashboards for Go processes ask for.",
+        largest("Goroutines", Unit::Tasks, "go_goroutines").about(
+            "Tasks alive, under the name that dashboards for Go processes ask for; of each kind the process that has most.",
             "A few per request in flight.",
             "Growth without load is a leak: report it with the trace of a request that hangs.",
         ),
-        each("Go Memory", Unit::Bytes, "go_memstats_alloc_bytes").about(
-            "Bytes in use by the allocator of each process.",
+        largest("Go Memory", Unit::Bytes, "go_memstats_alloc_bytes").about(
+            "Bytes in use by the allocator; of each kind the process that has most.",
             "Flat, with a bump per burst.",
             "Steady growth is a leak; close to the limit, raise it before the kernel ends the process.",
         ),
-        each("Runtime Lag", Unit::Seconds, "tokio_loop_lag_seconds")
+        largest("Runtime Lag", Unit::Seconds, "tokio_loop_lag_seconds")
             .about(
-                "How late a timer fired at worst, of the last ten: the error bar of every time taken in that process.",
+                "How late a timer fired at worst, of the last ten: the error bar of every time taken in that process. Of each kind the latest.",
                 "Under a few milliseconds.",
                 "The process has too little CPU; its latencies are no longer those of the requests.",
             )
             .thresholds(&[(0.01, AMBER), (0.05, RED)]),
-        each("Runtime Busy", Unit::Ratio, "tokio_worker_busy_ratio")
-            .about("Share of the time that the runtime's workers were busy.", "Below 70 %.", "Add CPU, or replicas.")
+        largest("Runtime Busy", Unit::Ratio, "tokio_worker_busy_ratio")
+            .about(
+                "Share of the time that the runtime's workers were busy; of each kind the busiest process.",
+                "Below 70 %.",
+                "Add CPU, or replicas.",
+            )
             .max(1.0)
             .thresholds(&[(0.7, AMBER), (0.9, RED)]),
-        Panel::lines("CPU", Unit::Ratio)
-            .about(
-                "CPU used by each process, in cores: 100 % is one.",
-                "Follows the load.",
-                "At its limit a process is throttled, and every request through it waits.",
-            )
-            .with(Target::range(
-                format!("rate({}[$__rate_interval])", select("process_cpu_seconds_total", NAMESPACE)),
-                "{{job}} {{instance}}",
-            ))
-            .size(8, 8),
+        of("CPU", Unit::Ratio, "max", rate("process_cpu_seconds_total", NAMESPACE)).about(
+            "CPU in cores, 100 % is one; of each kind the process that uses most.",
+            "Follows the load.",
+            "At its limit a process is throttled, and every request through it waits.",
+        ),
     ]
 }

@@ -97,10 +97,11 @@ fn objective(title: &str, metric: &str, bound: u32) -> Panel {
 }
 
 fn time_to_first_token() -> Vec<Panel> {
+    // Each request has some of the parts, and one of them always; all are told together.
     let per_request = format!(
-        "{} / on () group_left () {}",
+        "{} / on () group_left () max({})",
         rate_by("component", &format!("{COMPONENT}_sum"), GATEWAY),
-        total_rate("request_ttft_milliseconds_count", GATEWAY),
+        rate_by("component", &format!("{COMPONENT}_count"), GATEWAY),
     );
     let mut parts = Panel::stacked("TTFT by Component", Unit::Milliseconds).about(
         "The mean time to first token, split into the parts of a request's way; the parts of each request add up to its TTFT exactly.",
@@ -167,11 +168,14 @@ fn outcomes() -> Vec<Panel> {
 fn balance() -> Vec<Panel> {
     let imbalance = Panel::lines("Imbalance", Unit::Times)
         .about(
-            "The most loaded instance against the mean, by type of instance and measure: 1 is even.",
+            "The most loaded instance against the mean, by type of instance and measure: 1 is even. Of several schedulers the worst.",
             "Below 1.5.",
             "One instance is slower, or the policy does not see its load: compare instances on the CMS dashboard.",
         )
-        .with(Target::range(select("scheduler_instance_imbalance_ratio", NAMESPACE), "{{infer_type}} {{metric}}"))
+        .with(Target::range(
+            format!("max by (infer_type, metric) ({})", select("scheduler_instance_imbalance_ratio", NAMESPACE)),
+            "{{infer_type}} {{metric}}",
+        ))
         .size(8, 8);
     vec![
         imbalance,

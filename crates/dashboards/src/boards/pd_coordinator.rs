@@ -278,7 +278,8 @@ fn quantiles() -> Vec<Panel> {
             .look(
                 Target::range(mean("pd_proxy_first_decode_step_milliseconds", SIDECAR), "first decode step"),
                 Look::solid(GREEN).strong(),
-            ),
+            )
+            .size(12, 9),
         failures(),
     ]
 }
@@ -295,7 +296,7 @@ fn failures() -> Panel {
         .look(Target::range(all, "all retries"), Look::solid(ORANGE).strong())
         .with(Target::range(rate("pd_proxy_prefill_retries_total"), "retry: {{reason}}"))
         .with(Target::range(rate("pd_proxy_denied_total"), "refused: {{reason}}"))
-        .size(12, 9)
+        .size(24, 8)
 }
 
 fn estimates() -> Vec<Panel> {

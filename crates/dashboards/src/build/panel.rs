@@ -76,7 +76,7 @@ impl Panel {
 
     /// One number of the whole time.
     pub(crate) fn number(title: impl Into<String>, unit: Unit) -> Self {
-        Self::new(Kind::Stat { sparkline: false }, title, unit, (6, 4))
+        Self::new(Kind::Stat { sparkline: false }, title, unit, (6, 3))
     }
 
     /// One number on its scale.
@@ -103,10 +103,10 @@ impl Panel {
     /// P99, P95, P90, P50 and the mean of a histogram, with exemplars on the slowest.
     pub(crate) fn quantiles(title: impl Into<String>, unit: Unit, metric: &str, filter: &str) -> Self {
         let mut panel = Self { quantiles: true, ..Self::lines(title, unit).size(12, 9) };
-        for (index, (value, name, colour)) in palette::QUANTILES.into_iter().enumerate() {
+        for (index, (value, name, colour, width)) in palette::QUANTILES.into_iter().enumerate() {
             let target = Target::range(query::quantile(value, metric, filter), name);
             let target = if index == 0 { target.exemplars() } else { target };
-            panel = panel.look(target, Look::solid(colour).strong());
+            panel = panel.look(target, Look::solid(colour).strong().width(width));
         }
         panel.look(Target::range(query::mean(metric, filter), "Mean"), Look::mean().strong())
     }

@@ -118,6 +118,11 @@ impl Look {
         Self { width: Some(2), fill: Some(0), ..self }
     }
 
+    /// So many pixels wide.
+    pub(crate) const fn width(self, width: u8) -> Self {
+        Self { width: Some(width), ..self }
+    }
+
     /// Grafana's overrides: property by property.
     pub(super) fn properties(&self) -> Vec<Value> {
         let mut found = Vec::new();

@@ -2,33 +2,46 @@
 
 export type Theme = "light" | "dark";
 
-/** For dark backgrounds: the palette's colours, lighter where they would drown. */
+/** The palette, as `crates/dashboards/src/palette.rs` has it, by what each colour stands for. */
+export const HUE = {
+  blue: "#3B7DDD",
+  red: "#CF3224",
+  grey: "#8C929C",
+  teal: "#208374",
+  orange: "#DD7319",
+  violet: "#9A59AF",
+  green: "#13A85C",
+  amber: "#C99700",
+  navy: "#1F5CC4",
+  sky: "#6AA3F0",
+  pale: "#9CC3F7",
+} as const;
+
+/** For dark backgrounds: lighter where they would drown. */
 const ON_DARK: Record<string, string> = {
-  "#3B7DDD": "#5B98F0",
-  "#1F5CC4": "#4C86E8",
-  "#6AA3F0": "#8BB9F7",
-  "#9CC3F7": "#BCD7FA",
-  "#D93A3A": "#F26363",
-  "#8A8F98": "#9AA1AC",
-  "#0E9C93": "#2BB8AE",
-  "#D97200": "#EE8E26",
-  "#9B59D0": "#B47FE2",
-  "#2E9E4F": "#4CB86C",
-  "#C99700": "#DDB02E",
+  [HUE.blue]: "#5B98F0",
+  [HUE.red]: "#EC5744",
+  [HUE.grey]: "#979CA7",
+  [HUE.teal]: "#31D0C3",
+  [HUE.orange]: "#EF8E14",
+  [HUE.violet]: "#A076B9",
+  [HUE.green]: "#58C07A",
+  [HUE.amber]: "#DDB02E",
+  [HUE.navy]: "#4C86E8",
+  [HUE.sky]: "#8BB9F7",
+  [HUE.pale]: "#BCD7FA",
 };
 
-/** For light backgrounds: paler ones, darker where they would vanish. */
+/** For light backgrounds: darker where they would vanish. */
 const ON_LIGHT: Record<string, string> = {
-  "#6AA3F0": "#5590E4",
-  "#9CC3F7": "#84B0EC",
-  "#1F5CC4": "#174A9F",
-  "#8A8F98": "#767C86",
-  "#D97200": "#C96A00",
-  "#C99700": "#A87E00",
+  [HUE.amber]: "#A87E00",
+  [HUE.navy]: "#174A9F",
+  [HUE.sky]: "#5590E4",
+  [HUE.pale]: "#4A9BC4",
 };
 
-/** Series that no dashboard gives a colour: neighbours differ in hue and in lightness. */
-export const SERIES = ["#3B7DDD", "#D97200", "#0E9C93", "#9B59D0", "#C99700", "#C2568F", "#2E9E4F", "#8A8F98"];
+/** Series that no dashboard gives a colour. */
+export const SERIES = [HUE.blue, HUE.orange, HUE.teal, HUE.violet, HUE.green, HUE.grey];
 
 /** Past the last colour, dashes tell the next round apart. */
 export const ROUND_DASHES: (number[] | undefined)[] = [undefined, [10, 4], [4, 4], [2, 3]];
@@ -40,6 +53,20 @@ export function colour(hex: string, theme: Theme): string {
   return table[key] ?? hex;
 }
 
+/** How light a colour is, as WCAG 2 counts it: 0 is black, 1 is white. */
+export function luminance(hex: string): number {
+  const [red, green, blue] = [1, 3, 5].map((at) => {
+    const share = Number.parseInt(hex.slice(at, at + 2), 16) / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  }) as [number, number, number];
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+/** What can be read on a colour: white as long as it has the contrast, else black, which has it then. */
+export function ink(hex: string): string {
+  return 1.05 / (luminance(hex) + 0.05) >= 4.5 ? "#ffffff" : "#000000";
+}
+
 /** With opacity, 0 to 1. */
 export function faded(hex: string, opacity: number): string {
   const alpha = Math.round(Math.max(0, Math.min(1, opacity)) * 255);
@@ -48,16 +75,16 @@ export function faded(hex: string, opacity: number): string {
 
 /** A stage of a request, by the names that spans use. */
 export const STAGES: Record<string, { name: string; colour: string }> = {
-  gateway: { name: "Gateway", colour: "#3B7DDD" },
-  preprocess: { name: "Preprocess", colour: "#3B7DDD" },
-  queue: { name: "Queue", colour: "#8A8F98" },
-  schedule: { name: "Schedule", colour: "#0E9C93" },
-  dispatch: { name: "Dispatch", colour: "#6AA3F0" },
-  coordinator_preprocess: { name: "Coordinator", colour: "#6AA3F0" },
-  prefill: { name: "Prefill", colour: "#D97200" },
-  kv_transfer: { name: "KV transfer", colour: "#9B59D0" },
-  first_decode: { name: "First decode step", colour: "#2E9E4F" },
-  decode: { name: "Decode", colour: "#2E9E4F" },
-  relay: { name: "Relay", colour: "#9CC3F7" },
-  upstream: { name: "Upstream (not split)", colour: "#C99700" },
+  gateway: { name: "Gateway", colour: HUE.blue },
+  preprocess: { name: "Preprocess", colour: HUE.blue },
+  queue: { name: "Queue", colour: HUE.grey },
+  schedule: { name: "Schedule", colour: HUE.teal },
+  dispatch: { name: "Dispatch", colour: HUE.sky },
+  coordinator_preprocess: { name: "Coordinator", colour: HUE.sky },
+  prefill: { name: "Prefill", colour: HUE.orange },
+  kv_transfer: { name: "KV transfer", colour: HUE.violet },
+  first_decode: { name: "First decode step", colour: HUE.green },
+  decode: { name: "Decode", colour: HUE.green },
+  relay: { name: "Relay", colour: HUE.pale },
+  upstream: { name: "Upstream (not split)", colour: HUE.amber },
 };

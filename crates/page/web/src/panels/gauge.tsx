@@ -1,7 +1,7 @@
 // One number on its scale.
 
 import { type Panel, threshold } from "../model/dashboard";
-import { colour } from "../model/theme";
+import { HUE, colour } from "../model/theme";
 import { show, text } from "../model/units";
 import type { Frame } from "../query/frame";
 import { useTheme } from "../shell/theme";
@@ -26,7 +26,7 @@ export function Gauge({ panel, frame }: { panel: Panel; frame: Frame }) {
   const { unit, min = 0, max = 100, thresholds, decimals } = panel.fieldConfig.defaults;
   const share = (at: number) => Math.max(0, Math.min(1, (at - min) / (max - min)));
   const steps = thresholds?.steps ?? [];
-  const hue = colour(threshold(panel.fieldConfig.defaults, value) ?? "#3B7DDD", theme);
+  const hue = colour(threshold(panel.fieldConfig.defaults, value) ?? HUE.blue, theme);
   const shown = show(value, unit, decimals);
   return (
     <div class="gauge" data-value={value ?? ""}>

@@ -2,7 +2,7 @@
 
 import { type Panel, threshold } from "../model/dashboard";
 import { reduce } from "../model/reduce";
-import { colour } from "../model/theme";
+import { HUE, colour } from "../model/theme";
 import { show } from "../model/units";
 import type { Frame } from "../query/frame";
 import { useTheme } from "../shell/theme";
@@ -17,7 +17,7 @@ export function Stat({ panel, frame }: { panel: Panel; frame: Frame }) {
   const value = reduced(panel, frame);
   const { unit, decimals } = panel.fieldConfig.defaults;
   const shown = show(value, unit, decimals);
-  const hue = colour(threshold(panel.fieldConfig.defaults, value) ?? "#3B7DDD", theme);
+  const hue = colour(threshold(panel.fieldConfig.defaults, value) ?? HUE.blue, theme);
   return (
     <div class="stat">
       <p class="stat-value" style={{ color: hue }} data-value={value ?? ""}>
