@@ -1,13 +1,25 @@
-// Something to look at: an observatory, a demo under load that sends its spans there, and Debian's Prometheus that scrapes it.
+// Something to look at: a running demo with its own observatory, and clients that go on asking, leaving and meeting faults.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 
 const CANDOR = process.env.CANDOR;
+
+/** What the demo's clients do not: be refused, and leave more often. */
+const ROUGH = ["--duration=5s", "--rate=4", "--model=candor-sim", "--prompt-tokens=lognormal:128:0.8:1024", "--output-tokens=uniform:8:24", "--stream-share=0.9", "--cancel-mid-stream=0.15", "--inject=0.1:x-candor-fault:status=422", "--quiet"];
+/** What of it has to be seen in the metrics before anything is looked at. */
+const SEEN = [
+  'increase(request_total{status_code="422"}[1m])',
+  'increase(request_total{status_code="499"}[1m])',
+  "increase(request_retry_total[1m])",
+  "increase(pd_proxy_prefill_retries_total[1m])",
+];
+/** And how long it lasts at least, so that there is more than a point to draw. */
+const ROUGH_SECONDS = 15;
 
 async function freePort() {
   const server = createServer();
@@ -18,11 +30,12 @@ async function freePort() {
 }
 
 /** Starts a program; what it prints is kept, and shown should it end early. */
-function start(program, words) {
-  const child = spawn(program, words, { stdio: ["ignore", "pipe", "pipe"] });
-  const run = { printed: "", ended: undefined, stop: () => child.kill("SIGTERM") };
-  child.on("error", (fault) => (run.ended = `${program} does not start: ${fault.message}`));
-  child.on("exit", (code) => (run.ended ??= `${program} ended with ${code}: ${run.printed.slice(-2000)}`));
+function start(words) {
+  const child = spawn(CANDOR, words, { stdio: ["ignore", "pipe", "pipe"] });
+  const run = { child, printed: "", ended: undefined, stop: () => child.kill("SIGTERM") };
+  const command = `candor ${words[0]}`;
+  child.on("error", (fault) => (run.ended = `${command} does not start: ${fault.message}`));
+  child.on("exit", (code) => (run.ended ??= `${command} ended with ${code}: ${run.printed.slice(-2000)}`));
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (run.printed += chunk));
   return run;
 }
@@ -36,40 +49,54 @@ async function until(what, run, holds) {
   throw new Error(`${what} did not happen within two minutes: ${run.printed.slice(-2000)}`);
 }
 
-const answers = (url) => fetch(url).then((response) => response.ok, () => false);
+/** The first instance of a kind of each protocol, as the demo lists them. */
+const listed = (printed, component) => [...printed.matchAll(new RegExp(`^ +\\w+ +${component} +(\\S+) `, "gm"))].map(([, address]) => address);
 
-/** One scrape job a kind of component, with the labels that a cluster's monitors would set. */
-function scrapeConfig(printed) {
-  const jobs = {};
-  for (const [, protocol, component, address] of printed.matchAll(/^ +(\w+) +(gateway|sidecar \d|prefill engine \d|decode engine \d) +\S+ +http:\/\/(\S+)\/metrics/gm)) {
-    const [role] = component.split(" ");
-    const engine = component.includes("engine");
-    const labels = { namespace: "demo", instance: `${protocol}-${component.replaceAll(" ", "-")}`, ...(engine ? { infer_type: role } : {}) };
-    (jobs[engine ? "engine" : role] ??= []).push({ targets: [address], labels });
-  }
-  const scrape_configs = Object.entries(jobs).map(([job_name, static_configs]) => ({ job_name, static_configs }));
-  return JSON.stringify({ global: { scrape_interval: "2s" }, scrape_configs });
+/** One load after the other: a load's own spans, the roots of its traces, are there when it has ended. */
+function clientOf(gateway, file) {
+  const client = { fault: undefined, stop: () => undefined };
+  let stopped = false;
+  let current;
+  client.stop = () => {
+    stopped = true;
+    current.stop();
+  };
+  const next = (seed) => {
+    if (stopped) return;
+    current = start(["load", `--url=http://${gateway}`, `--seed=${seed}`, `--records=${file}.json`, `--spans=${file}.jsonl`, ...ROUGH]);
+    current.child.on("exit", (code) => (code === 0 || stopped ? next(seed + 1) : (client.fault = current.ended)));
+  };
+  next(2);
+  return client;
 }
 
-/** A running observatory, in front of a demo that has been under load for a while. */
+/** A running demo that has been under load for a while. */
 export async function fixture() {
   if (process.env.OBSERVATORY !== undefined) return { url: process.env.OBSERVATORY, stop: () => undefined };
   if (CANDOR === undefined) throw new Error("set CANDOR to the binary, or OBSERVATORY to the address of one that runs");
   const folder = mkdtempSync(join(tmpdir(), "candor-page-"));
   const listen = `127.0.0.1:${await freePort()}`;
-  const port = await freePort();
-  const observatory = start(CANDOR, ["observatory", `--listen=${listen}`, "--otlp-grpc-listen=127.0.0.1:0", "--otlp-http-listen=127.0.0.1:0", `--prometheus-url=http://127.0.0.1:${port}`]);
-  await until("the observatory", observatory, () => answers(`http://${listen}/healthz`));
-  const demo = start(CANDOR, ["demo", "--keep", "--streams=8", "--duration=20s", `--directory=${join(folder, "spans")}`, `--otlp-endpoint=http://${listen}`]);
-  await until("the demo's list of components", demo, () => demo.printed.includes("spans and the client"));
-  writeFileSync(join(folder, "prometheus.yml"), scrapeConfig(demo.printed));
-  const prometheus = start("prometheus", [`--config.file=${folder}/prometheus.yml`, `--storage.tsdb.path=${folder}/samples`, `--web.listen-address=127.0.0.1:${port}`, "--enable-feature=exemplar-storage"]);
-  prometheus.printed = "install Debian's package `prometheus`. ";
-  await until("Prometheus", prometheus, () => answers(`http://127.0.0.1:${port}/-/ready`));
+  const from = Date.now();
+  const demo = start(["demo", "--keep", "--streams=8", "--duration=5s", `--directory=${folder}`, `--observatory-listen=${listen}`]);
   await until("the end of the demo's load", demo, () => demo.printed.includes("everything stays up"));
+  // One engine of a kind fails now and then: sidecar and gateway have to try again.
+  for (const engine of [...listed(demo.printed, "prefill engine 0"), ...listed(demo.printed, "decode engine 0")]) {
+    const rules = [{ fault: "status=503", probability: 0.1 }];
+    const told = await fetch(`http://${engine}/admin/faults`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(rules) });
+    if (!told.ok) throw new Error(`${engine} takes no fault: ${told.status} ${await told.text()}`);
+  }
+  const clients = listed(demo.printed, "gateway").map((gateway, index) => clientOf(gateway, `${folder}/rough-${index}`));
+  await wait(ROUGH_SECONDS * 1000);
+  for (const expr of SEEN) {
+    await until(expr, demo, async () => {
+      for (const { fault } of clients) if (fault !== undefined) throw new Error(fault);
+      const answer = await (await fetch(`http://${listen}/api/v1/query?${new URLSearchParams({ query: `sum(${expr}) > 0` })}`)).json();
+      return answer.data.result.length > 0;
+    });
+  }
   const stop = () => {
-    for (const run of [demo, prometheus, observatory]) run.stop();
+    for (const run of [...clients, demo]) run.stop();
     rmSync(folder, { recursive: true, force: true });
   };
-  return { url: `http://${listen}`, stop };
+  return { url: `http://${listen}`, from, stop };
 }

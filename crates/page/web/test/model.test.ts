@@ -29,6 +29,7 @@ describe("time", () => {
     expect(aligned({ from: 103, to: 207 }, 10)).toEqual({ from: 100, to: 200 });
     expect(rateInterval(5, 15)).toBe(60);
     expect(rateInterval(300, 15)).toBe(315);
+    expect(rateInterval(1, 0.3)).toBe(2);
   });
   it("shows a young store closely", () => {
     expect(fitting(9900, "now-1h", 10_000)).toBe("now-5m");

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { type Panel, properties, sections, threshold } from "../src/model/dashboard";
 import { buckets } from "../src/panels/buckets";
+import { sunk } from "../src/panels/legend";
 import { ordered, stacked } from "../src/panels/stack";
 import { compare } from "../src/panels/table";
 import { toggled } from "../src/panels/timeseries";
@@ -25,6 +26,14 @@ describe("buckets", () => {
     expect(buckets(cumulative).map(({ low, high, counts }) => [low, high, counts[0]])).toEqual([[0, 1, 0], [1, 4, 2], [4, 16, 7], [16, 64, 0]]);
   });
   it("has no rows where nothing was observed", () => expect(buckets([series("1", [0], { le: "1" })])).toEqual([]));
+});
+
+describe("legends", () => {
+  const names = (values: number[]) => sunk(values.map((value, index) => series(String(index), [0, value]))).map(({ name }) => name).join("");
+  it("put what never left zero last, where there are many", () => {
+    expect(names([0, 1, 0, 2, 0, 0, 3])).toBe("1360245");
+    expect(names([0, 1, 0])).toBe("012");
+  });
 });
 
 describe("looks", () => {

@@ -39,6 +39,11 @@ describe("request anatomy", () => {
   it("sets what an engine claims beside it", () => {
     expect(found.claims).toMatchObject([{ who: "nixlv2-decode-1", role: "decode", ttft: 107_675_055, offset: 23_118_347 }]);
   });
+  it("sets the client's own stopwatch beside it, where the client sent its span", () => {
+    expect(found.client).toBeUndefined();
+    const client = span("c", "", "client.request", 999_800_000, { attributes: { "candor.client.ttft_ms": 133.3 } });
+    expect(anatomy([client, gateway, decode])!.client).toEqual({ offset: -200_000, ttft: 133_300_000 });
+  });
   it("has a tick a token, from the first to the last", () => {
     const at = ticks(found);
     expect(at).toHaveLength(17);

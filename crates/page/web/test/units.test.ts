@@ -20,6 +20,7 @@ describe("units", () => {
     [1536, "bytes", "1.50 KiB"], [300 * 2 ** 20, "bytes", "300 MiB"],
     [7.834, "reqps", "7.83 req/s"], [12345, "reqps", "12.3 kreq/s"],
     [1234.5, "si:tok/s", "1 230 tok/s"], [45600, "si:tok", "45.6 ktok"], [504, "suffix: req", "504 req"], [1.2, "suffix: ×", "1.20 ×"],
+    [3.99996, "reqps", "4 req/s"], [1.0001, "suffix: ×", "1.00 ×"], [7118, "si:tok", "7 118 tok"], [Infinity, "ms", "∞"],
     [null, "ms", "–"], [NaN, "ms", "–"], [17, "short", "17"], [3, "unheard", "3.00 unheard"],
   ])("%s %s is %s", (value, unit, wanted) => expect(plain(value, unit)).toBe(wanted));
 
@@ -28,6 +29,6 @@ describe("units", () => {
   it("keeps one scale along an axis", () => {
     expect(axis([0, 500, 1000, 1500], "ms")).toEqual(["0\u00a0s", "0.5\u00a0s", "1\u00a0s", "1.5\u00a0s"]);
     expect(axis([0, 0.25, 0.5], "percentunit")).toEqual(["0\u00a0%", "25\u00a0%", "50\u00a0%"]);
-    expect(axis([0, 5000], "si:tok")).toEqual(["0\u00a0tok", "5000\u00a0tok"]);
+    expect(axis([0, 5000], "si:tok")).toEqual(["0\u00a0tok", "5\u202f000\u00a0tok"]);
   });
 });

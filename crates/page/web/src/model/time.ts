@@ -43,9 +43,9 @@ export function step({ from, to }: Range, points: number, least: number): number
   return NICE.find((nice) => nice >= wanted) ?? NICE[NICE.length - 1]!;
 }
 
-/** Grafana's `$__rate_interval`: at least four scrapes, so that a rate always has two samples. */
+/** Grafana's `$__rate_interval`: at least four scrapes, so that a rate always has two samples; PromQL wants whole seconds. */
 export function rateInterval(step: number, scrape: number): number {
-  return Math.max(step + scrape, 4 * scrape);
+  return Math.ceil(Math.max(step + scrape, 4 * scrape));
 }
 
 /** Moments on a grid: it does not move with the end of the range, so a line does not wriggle while it refreshes. */

@@ -51,10 +51,7 @@ export function three(value: number, decimals?: number): string {
   const magnitude = value === 0 ? 0 : Math.floor(Math.log10(Math.abs(Number(value.toPrecision(3)))));
   const digits = decimals ?? (value === 0 ? 0 : Math.min(8, Math.max(0, 2 - magnitude)));
   const rounded = decimals === undefined ? Number(value.toPrecision(3)) : value;
-  const text = new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })
-    .format(rounded)
-    .replaceAll(",", "\u202f");
-  return text.replace(/^-/, "−");
+  return grouped(rounded, digits).replace(/^-/, "−");
 }
 
 /** The steps of a unit, what one of it is in the steps' own, and what follows the step's name. */
@@ -82,6 +79,7 @@ function trimmed(value: number, digits: number): string {
 /** A value in its unit, scaled to what reads best. */
 export function show(value: number | null | undefined, unit = "", decimals?: number): Shown {
   if (value === null || value === undefined || Number.isNaN(value)) return { text: "–", unit: "" };
+  if (!Number.isFinite(value)) return { text: three(value), unit: "" };
   if (unit === "percentunit") return percent(value * 100, decimals);
   if (unit === "percent") return percent(value, decimals);
   const found = scale(unit);
@@ -102,7 +100,9 @@ function scaled(
   unit: string,
 ): Shown {
   if (value === 0) return { text: "0", unit: steps === TIME ? unit : step.unit + after };
-  const whole = step.factor === 1 && Number.isInteger(value) && Math.abs(value) < 1e4;
+  // Whole things are shown whole; a rate of them is seldom whole to the last bit. A ratio counts nothing.
+  const size = Math.abs(value);
+  const whole = step.factor === 1 && after !== "×" && ((Number.isInteger(value) && size < 1e4) || (size < 999.5 && Number.isInteger(Number(value.toPrecision(3)))));
   return { text: three(value / step.factor, whole ? 0 : step.factor === 1 ? decimals : undefined), unit: step.unit + after };
 }
 
@@ -127,5 +127,11 @@ export function axis(values: number[], unit: string): string[] {
 }
 
 function short(value: number): string {
-  return String(Number(value.toPrecision(4))).replace(/^-/, "−");
+  const rounded = Number(value.toPrecision(4));
+  return (Math.abs(rounded) < 1000 ? String(rounded) : grouped(rounded)).replace(/^-/, "−");
+}
+
+/** By thousands, with narrow spaces that do not break. */
+function grouped(value: number, digits = 0): string {
+  return new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value).replaceAll(",", "\u202f");
 }

@@ -46,7 +46,7 @@ export function draw(place: HTMLElement, drawing: () => Drawing): uPlot {
     },
     scales: { x: { time: true }, ...Object.fromEntries(units.map((unit) => [unit, { range: (_: uPlot, low: number, high: number) => span(drawing(), low, high) }])) },
     axes: [
-      { stroke: ink, font: FONT, size: 24, space: 80, grid: { stroke: lines, width: 1 }, ticks: { show: false }, values: (_, ticks) => times(ticks) },
+      { stroke: ink, font: FONT, size: 24, space: 80, grid: { stroke: lines, width: 1 }, ticks: { show: false }, values: (plot, ticks) => inside(plot, ticks, times(ticks)) },
       ...units.map((unit, index) => valueAxis(unit, index, ink, lines)),
     ],
     series: [{}, ...series.map((item) => line(item, theme, stack))],
@@ -157,6 +157,17 @@ function times(ticks: number[]): string[] {
     if (gap >= 86400) return full.slice(5, 10);
     const day = index > 0 && full.slice(0, 10) !== clock(ticks[index - 1]!, { date: true }).slice(0, 10);
     return day ? full.slice(5, 16) : gap < 60 ? full.slice(11) : full.slice(11, 16);
+  });
+}
+
+/** Half of a label's width: nearer to an end it would run into the other axis, or out of the chart. */
+const MARGIN = 20;
+
+function inside(plot: uPlot, ticks: number[], labels: string[]): string[] {
+  const width = plot.over.clientWidth;
+  return labels.map((label, index) => {
+    const at = plot.valToPos(ticks[index]!, "x");
+    return width > 0 && (at < MARGIN || at > width - MARGIN + 8) ? "" : label;
   });
 }
 

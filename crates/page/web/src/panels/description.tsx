@@ -14,7 +14,11 @@ export function Description({ text }: { text: string }) {
         onClick={() => setOpen(!open)}
         onMouseEnter={() => setOpen(true)}
         onBlur={() => setOpen(false)}
-        onKeyDown={(event) => event.key === "Escape" && setOpen(false)}
+        onKeyDown={(event) => {
+          if (event.key !== "Escape" || !open) return;
+          event.preventDefault();
+          setOpen(false);
+        }}
       >
         i
       </button>

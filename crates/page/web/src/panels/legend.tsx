@@ -14,6 +14,16 @@ interface Props {
   toggle: (name: string, alone: boolean) => void;
 }
 
+/** A longer legend begins with those that have something to say. */
+const SHORT = 6;
+
+/** Series that never left zero come last, where there are many: else what happens drowns in what does not. */
+export function sunk(series: Series[]): Series[] {
+  if (series.length <= SHORT) return series;
+  const idle = ({ values }: Series) => values.every((value) => value === null || value === 0);
+  return [...series.filter((item) => !idle(item)), ...series.filter(idle)];
+}
+
 export function Legend({ series, calculations, decimals, hidden, toggle }: Props) {
   const theme = useTheme();
   return (
@@ -26,7 +36,7 @@ export function Legend({ series, calculations, decimals, hidden, toggle }: Props
           </tr>
         </thead>
         <tbody>
-          {series.map((item) => (
+          {sunk(series).map((item) => (
             <tr class={hidden.has(item.name) ? "off" : ""}>
               <td class="left">
                 <button
@@ -36,7 +46,7 @@ export function Legend({ series, calculations, decimals, hidden, toggle }: Props
                   aria-pressed={!hidden.has(item.name)}
                   onClick={(event) => toggle(item.name, !(event.ctrlKey || event.metaKey))}
                 >
-                  <Swatch colour={colour(item.colour, theme)} dash={item.dash} block={item.fill > 0.4} />
+                  <Swatch colour={colour(item.colour, theme)} dash={item.dash} width={item.width} block={item.fill > 0.4} />
                   <span>{item.name}</span>
                 </button>
               </td>
@@ -53,10 +63,10 @@ export function Legend({ series, calculations, decimals, hidden, toggle }: Props
 }
 
 /** The line as it is drawn, not its colour alone. */
-export function Swatch({ colour, dash, block }: { colour: string; dash?: number[] | undefined; block?: boolean }) {
+export function Swatch({ colour, dash, width = 2, block }: { colour: string; dash?: number[] | undefined; width?: number; block?: boolean }) {
   return (
     <svg class="swatch" width="16" height="8" aria-hidden="true">
-      {block ? <rect width="16" height="8" fill={colour} /> : <line x1="0" x2="16" y1="4" y2="4" stroke={colour} stroke-width="2" stroke-dasharray={dash?.join(" ") ?? ""} />}
+      {block ? <rect width="16" height="8" fill={colour} /> : <line x1="0" x2="16" y1="4" y2="4" stroke={colour} stroke-width={width} stroke-dasharray={dash?.join(" ") ?? ""} />}
     </svg>
   );
 }

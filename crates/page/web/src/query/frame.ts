@@ -114,7 +114,7 @@ async function runPromql(target: Target, expr: string, context: Context, width: 
   const { range, variables, chosen, scrape } = context;
   const points = target.format === "heatmap" ? Math.min(64, width / 12) : Math.min(400, width / 2);
   const step = stepOf(range, points, scrape);
-  const intervals = { step, rate: target.format === "heatmap" ? Math.max(step, 4 * scrape) : rateInterval(step, scrape), range: range.to - range.from };
+  const intervals = { step, rate: target.format === "heatmap" ? Math.ceil(Math.max(step, 4 * scrape)) : rateInterval(step, scrape), range: range.to - range.from };
   const query = interpolate(expr, variables, chosen, intervals);
   const [series, dots] = await Promise.all([
     prometheus.queryRange(query, aligned(range, step), step, signal),

@@ -9,7 +9,7 @@ import { PanelFrame } from "../panels/panel";
 import { fitting, useRange } from "./clock";
 import { RefreshControl, TimeControl, VariableControl } from "./controls";
 import { Problem } from "./problem";
-import { type Route, go } from "./route";
+import { type Route, zoomTo } from "./route";
 
 export function Board({ route, config }: { route: Route; config: Config }) {
   const [board, setBoard] = useState<Dashboard>();
@@ -60,14 +60,14 @@ function Loaded({ route, config, board }: { route: Route; config: Config; board:
 function SectionView({ section, context, route }: { section: Section; context: Context; route: Route }) {
   const [open, setOpen] = useState(!section.collapsed);
   const top = Math.min(...section.panels.map(({ gridPos }) => gridPos.y));
-  const zoom = (from: number, to: number) => go(route, { from: String(Math.round(from * 1000)), to: String(Math.round(to * 1000)) });
+  const zoom = (from: number, to: number) => zoomTo(route, from, to);
   return (
     <section>
       <h2 class="row-title">
         <button type="button" aria-expanded={open} onClick={() => setOpen(!open)}>
           <span class="chevron" aria-hidden="true">{open ? "▾" : "▸"}</span>
-          {section.title}
-          {!open && <span class="dim"> {section.panels.length} panels</span>}
+          <span>{section.title}</span>
+          {!open && <span class="dim">{section.panels.length} panels</span>}
         </button>
       </h2>
       {open && (

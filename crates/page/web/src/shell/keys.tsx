@@ -3,7 +3,7 @@
 import { useEffect, useRef } from "preact/hooks";
 
 import { VIEWS, current } from "./nav";
-import { type Route, go } from "./route";
+import { type Route, go, zoomBack } from "./route";
 
 const KEYS: [string, string][] = [
   ["[  ]", "previous, next view"],
@@ -13,12 +13,18 @@ const KEYS: [string, string][] = [
   ["t", "dark or light"],
   ["Tab, Enter", "any control, link, row or point"],
   ["drag", "zoom into the time under the pointer"],
+  ["Esc", "back from a zoom; closes what is open"],
   ["?", "these keys"],
 ];
 
 export function useKeys(route: Route): void {
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
+      if (event.key === "Escape") {
+        // Whatever is open closes first.
+        if (!event.defaultPrevented && document.querySelector(".menu-list, dialog[open]") === null) zoomBack(route);
+        return;
+      }
       const typing = (event.target as HTMLElement).closest("input, select, textarea, dialog");
       if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
       const here = current(route);

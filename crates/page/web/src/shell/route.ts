@@ -50,6 +50,21 @@ export function go(route: Route, to: Partial<Route>): void {
   location.hash = format({ ...route, ...to });
 }
 
+/** Times that were zoomed away from, the latest last. */
+const before: Pick<Route, "from" | "to">[] = [];
+
+/** Looks closer, in seconds of Unix time. */
+export function zoomTo(route: Route, from: number, to: number): void {
+  before.push({ from: route.from, to: route.to });
+  go(route, { from: String(Math.round(from * 1000)), to: String(Math.round(to * 1000)) });
+}
+
+/** Back to what was looked at before the last zoom. */
+export function zoomBack(route: Route): void {
+  const last = before.pop();
+  if (last) go(route, last);
+}
+
 export function useRoute(): Route {
   const [route, setRoute] = useState(() => parse(location.hash));
   useEffect(() => {

@@ -1,7 +1,7 @@
 // Dark and light: the machine's choice, until the reader makes one.
 
 import { createContext } from "preact";
-import { useContext, useEffect, useState } from "preact/hooks";
+import { useContext, useLayoutEffect, useState } from "preact/hooks";
 
 import type { Theme } from "../model/theme";
 
@@ -19,7 +19,8 @@ function initial(): Theme {
 /** The theme, and how to change it. */
 export function useThemeChoice(): [Theme, () => void] {
   const [theme, setTheme] = useState(initial);
-  useEffect(() => {
+  // Before any chart is drawn: it asks the style sheet for its colours.
+  useLayoutEffect(() => {
     document.documentElement.dataset["theme"] = theme;
   }, [theme]);
   const toggle = () => {

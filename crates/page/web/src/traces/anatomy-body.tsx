@@ -1,11 +1,11 @@
 // The bars, the table that adds up, the claims, and the placement.
 
-import { colour } from "../model/theme";
+import { HUE, colour, ink } from "../model/theme";
 import { clock } from "../model/time";
 import { text } from "../model/units";
 import { type Route, link } from "../shell/route";
 import { useTheme } from "../shell/theme";
-import { type Anatomy, type Claim, type Part, addsUp, ticks } from "./anatomy";
+import { type Anatomy, type Claim, type Client, type Part, addsUp, ticks } from "./anatomy";
 
 const ns = (nanos: number | undefined) => text(nanos, "ns");
 
@@ -68,17 +68,35 @@ function FirstToken({ anatomy }: { anatomy: Anatomy }) {
             <div
               class="segment"
               title={`${part.name}: ${ns(part.nanos)}`}
-              style={{ left: `${share(part.offset)}%`, width: `${share(part.nanos)}%`, background: colour(part.colour, theme) }}
+              style={{ left: `${share(part.offset)}%`, width: `${share(part.nanos)}%`, background: colour(part.colour, theme), color: ink(colour(part.colour, theme)) }}
             >
               {part.nanos / ttft > NAMED && <span><b>{part.name}</b> {ns(part.nanos)}</span>}
             </div>
           ))}
         </div>
       </div>
+      {anatomy.client && <ClientLane client={anatomy.client} ttft={ttft} />}
       {claims.map((claim) => <ClaimLane claim={claim} ttft={ttft} />)}
       <Scale whole={ttft} />
       <Key parts={parts} />
     </figure>
+  );
+}
+
+/** The referee: what Candor measured should be what this says, but for the way between the two. */
+function ClientLane({ client, ttft }: { client: Client; ttft: number }) {
+  const left = Math.max(0, (client.offset / ttft) * 100);
+  const right = Math.min(100, ((client.offset + client.ttft) / ttft) * 100);
+  const apart = client.ttft - ttft;
+  return (
+    <div class="lane">
+      <span class="lane-name">client <span class="dim">waited</span></span>
+      <div class="lane-track">
+        <div class="client-bar" data-client={client.ttft} style={{ left: `${left}%`, width: `${Math.max(0, right - left)}%` }} title={`The client’s own stopwatch: ${ns(client.ttft)}, sent ${ns(-client.offset)} before it was received here`}>
+          <span>{ns(client.ttft)}, {ns(Math.abs(apart))} {apart < 0 ? "less" : "more"} than measured here</span>
+        </div>
+      </div>
+    </div>
   );
 }
 
@@ -130,7 +148,7 @@ function Whole({ anatomy }: { anatomy: Anatomy }) {
         <span class="lane-name">Request</span>
         <div class="lane-track">
           {parts.map((part) => <div class="segment" title={`${part.name}: ${ns(part.nanos)}`} style={{ left: `${share(part.offset)}%`, width: `${share(part.nanos)}%`, background: colour(part.colour, theme) }} />)}
-          <div class="segment after" style={{ left: `${share(ttft)}%`, width: `${Math.max(0, 100 - share(ttft))}%`, "--hue": colour("#2E9E4F", theme) }} />
+          <div class="segment after" style={{ left: `${share(ttft)}%`, width: `${Math.max(0, 100 - share(ttft))}%`, "--hue": colour(HUE.green, theme) }} />
           {ticks(anatomy).map((at) => <span class="tick" style={{ left: `${Math.min(100, share(at))}%` }} />)}
         </div>
       </div>

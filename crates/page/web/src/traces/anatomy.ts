@@ -1,6 +1,6 @@
 // One request taken apart: the parts of its time to first token, and what each engine claimed of itself.
 
-import { STAGES } from "../model/theme";
+import { HUE, STAGES } from "../model/theme";
 import type { Attributes, Span } from "../query/tempo";
 
 /** A part of the critical path. */
@@ -26,6 +26,13 @@ export interface Claim {
   tokens?: number | undefined;
 }
 
+/** What the client's own stopwatch said, where the client sent its span. */
+export interface Client {
+  /** When it sent the request, after the receipt here: below zero. */
+  offset: number;
+  ttft: number;
+}
+
 /** All of it; times in nanoseconds after the request's receipt. */
 export interface Anatomy {
   /** Who measured: the gateway, or without one the coordinator. */
@@ -36,6 +43,7 @@ export interface Anatomy {
   tokens?: number | undefined;
   tpot?: number | undefined;
   claims: Claim[];
+  client?: Client | undefined;
   facts: [string, string][];
   placement: [string, string][];
   outcome: string;
@@ -104,7 +112,7 @@ function parts(measured: (readonly [string, number | undefined])[]): Part[] {
   const found: Part[] = [];
   for (const [key, nanos] of measured) {
     if (nanos === undefined) continue;
-    const { name, colour } = STAGES[key] ?? { name: key, colour: "#8A8F98" };
+    const { name, colour } = STAGES[key] ?? { name: key, colour: HUE.grey };
     found.push({ key, name, colour, offset, nanos });
     offset += nanos;
   }
@@ -120,10 +128,17 @@ function assemble(carrier: Span, spans: Span[], received: bigint, measured: Meas
     ...measured,
     received,
     tokens: typeof carrier.attributes["gen_ai.usage.completion_tokens"] === "number" ? (carrier.attributes["gen_ai.usage.completion_tokens"] as number) : typeof tokens === "number" ? tokens : undefined,
+    client: client(spans, received),
     claims: spans.filter(({ name }) => name === "llm_request").map((span) => claim(span, received)),
     facts: facts(all),
     placement: placement(spans),
   };
+}
+
+function client(spans: Span[], received: bigint): Client | undefined {
+  const span = spans.find(({ name }) => name === "client.request");
+  const ttft = span && nanos(span.attributes, "candor.client.ttft_ms");
+  return ttft === undefined ? undefined : { offset: Number(span!.start - received), ttft };
 }
 
 function claim(span: Span, received: bigint): Claim {

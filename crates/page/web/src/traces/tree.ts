@@ -1,5 +1,6 @@
 // Spans as a tree, in the order in which a waterfall shows them.
 
+import { HUE } from "../model/theme";
 import type { Span } from "../query/tempo";
 
 export interface Node {
@@ -32,10 +33,13 @@ export function tree(spans: Span[]): Node[] {
 
 /** The stage's colour: by what the span does, else by who did it. */
 export function spanColour({ name, service }: Span): string {
-  if (name === "llm_request") return "#D93A3A";
-  if (name.endsWith(".prefill") || service.includes("prefill")) return "#D97200";
-  if (name.endsWith(".decode")) return "#2E9E4F";
-  if (name.startsWith("schedul") || service.includes("scheduler")) return "#0E9C93";
-  if (name.startsWith("gateway") || service.includes("gateway")) return "#3B7DDD";
-  return "#6AA3F0";
+  if (name === "llm_request") return HUE.red;
+  if (name.endsWith(".prefill") || service.includes("prefill")) return HUE.orange;
+  if (name.endsWith(".decode")) return HUE.green;
+  if (name === "gateway.queue") return HUE.grey;
+  if (name === "gateway.schedule") return HUE.teal;
+  if (name === "gateway.dispatch") return HUE.sky;
+  if (name.startsWith("schedul") || service.includes("scheduler")) return HUE.teal;
+  if (name.startsWith("gateway") || service.includes("gateway")) return HUE.blue;
+  return HUE.sky;
 }
