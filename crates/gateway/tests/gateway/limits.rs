@@ -270,6 +270,21 @@ async fn the_file_is_followed_with_what_is_in_flight_and_a_wrong_one_changes_not
 }
 
 #[tokio::test]
+async fn what_leaves_the_cluster_is_on_the_same_accounts() {
+    let mut outside = Engine::start().await;
+    let routes = json!([{"base_url": format!("http://{}", outside.addr), "prefix": "*"}]).to_string();
+    let split = [("route-policy", "prefix"), ("route-config", routes.as_str())];
+    let world = World::with("keys: {ann: {concurrency: 1, tokens-per-minute: 10}}", &split).await;
+    let mut client = world.ask("sesame", COMPLETIONS, FOUR).await;
+    let call = soon(outside.call()).await;
+    is_limited(&world.refused("sesame", COMPLETIONS, FOUR).await, "the key `ann`", "requests in flight");
+    call.answer(200, r#"{"usage":{"prompt_tokens":4,"completion_tokens":5000,"total_tokens":5004}}"#).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.head.get("x-ratelimit-limit-tokens")), (200, Some("10")));
+    is_limited(&world.refused("sesame", COMPLETIONS, FOUR).await, "the key `ann`", "limit 10, used 5");
+}
+
+#[tokio::test]
 async fn without_limits_nothing_is_said_of_them() {
     let mut engine = Engine::start().await;
     let gateway = Gateway::before(&engine).await;
