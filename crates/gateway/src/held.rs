@@ -38,8 +38,11 @@ impl Held {
         }
     }
 
-    /// The engine has said what it used.
-    pub(crate) fn usage(&mut self, usage: Usage) {
-        self.grant.iter_mut().for_each(|grant| grant.usage(usage.prompt_tokens, usage.completion_tokens));
+    /// The answer is complete, and the engine may have said what it used. Who has read the end of an answer may count on its
+    /// place being free.
+    pub(crate) fn complete(&mut self, usage: Option<Usage>) {
+        if let (Some(mut grant), Some(usage)) = (self.grant.take(), usage) {
+            grant.usage(usage.prompt_tokens, usage.completion_tokens);
+        }
     }
 }

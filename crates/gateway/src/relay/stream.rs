@@ -132,6 +132,10 @@ impl Stream {
         let handed = clock::now();
         record.postprocess(handed - came);
         count(record, &mut self.held, handed, tokens);
+        let seen = self.events.seen();
+        if seen.done {
+            self.held.complete(seen.usage);
+        }
     }
 
     /// The engine ended the stream in good order.
@@ -160,9 +164,7 @@ impl Stream {
     fn settle(&mut self, broken: Option<Break>) {
         let seen = self.events.seen();
         self.upstream = None;
-        let mut held = std::mem::take(&mut self.held);
-        seen.usage.into_iter().for_each(|usage| held.usage(usage));
-        drop(held);
+        std::mem::take(&mut self.held).complete(seen.usage);
         let Some(mut record) = self.record.take() else { return };
         if let Some(usage) = seen.usage {
             record.usage(super::counted(usage));

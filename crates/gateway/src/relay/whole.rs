@@ -49,9 +49,7 @@ impl Whole {
 
     fn settle(&mut self, outcome: Outcome) {
         let usage = self.usage();
-        let mut held = std::mem::take(&mut self.held);
-        usage.into_iter().for_each(|usage| held.usage(usage));
-        drop(held);
+        std::mem::take(&mut self.held).complete(usage);
         let Some(mut record) = self.record.take() else { return };
         if let Some(usage) = usage {
             record.usage(super::counted(usage));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::support::{Answer, CHAT, Call, Client, Engine, Gateway, STREAM, count, key_line, soon, token};
+use super::support::{Answer, CHAT, Call, Client, Engine, Gateway, LAST, STREAM, USAGE, count, key_line, soon, token};
 
 const PLAIN: &str = r#"{"model":"tiny"}"#;
 const COMPLETIONS: &str = "/v1/completions";
@@ -267,6 +267,24 @@ async fn the_file_is_followed_with_what_is_in_flight_and_a_wrong_one_changes_not
     call.answer(200, "{}").await;
     assert_eq!(first.answer().await.status(), 200);
     assert_eq!(world.served("sesame", CHAT, PLAIN, "{}").await.status(), 200);
+}
+
+#[tokio::test]
+async fn whoever_has_read_the_last_event_may_come_again_at_once() {
+    let mut world = World::start("keys: {ann: {concurrency: 1, tokens-per-minute: 1000}}").await;
+    let (mut client, mut call) = world.begun(CHAT, STREAM).await;
+    call.open().await;
+    for data in [LAST, USAGE, "[DONE]"] {
+        call.event(data).await;
+    }
+    client.head().await;
+    while !client.data().await.unwrap().contains("[DONE]") {}
+    // The engine has not ended its stream yet.
+    assert_eq!(world.served("sesame", CHAT, PLAIN, "{}").await.status(), 200);
+    call.end().await;
+    assert_eq!(client.data().await, None);
+    let used = world.config().await["keys"]["ann"]["tokens-used"].as_u64().unwrap();
+    assert!((1..=8).contains(&used), "5 and 3, and what has run out since: {used}");
 }
 
 #[tokio::test]
