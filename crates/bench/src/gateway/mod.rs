@@ -4,9 +4,9 @@
 //! without and once with a tokenizer. Four parts, each with processes of its own:
 //!
 //! - as a proxy: the cases, passes and bars of `bench proxy`;
-//! - [`prompt`]: a prompt of 300 KB;
-//! - [`abort`]: clients that leave;
-//! - [`leak`]: what is left behind by 100,000 requests.
+//! - `prompt`: a prompt of 300 KB;
+//! - `abort`: clients that leave;
+//! - `leak`: what is left behind by 100,000 requests.
 
 mod abort;
 mod cluster;
