@@ -2,12 +2,14 @@
 
 #![expect(clippy::expect_used, reason = "a test helper fails its test by panicking")]
 
+mod load;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use audit::Endpoint;
-use audit::load::{Arrivals, Limit, Load, Target};
-use audit::workload::{Inject, Lengths, Prompts, Share, Workload};
+use audit::load::Target;
+use audit::workload::Workload;
 use cluster::cms::Store;
 use cluster::records::{InstanceMetadata, InstanceStatus};
 use fleet::{Connector, Fleet, GroupConfig, Latency, MODEL, Observed};
@@ -56,20 +58,8 @@ const NOT_HERE: &[&str] = &[
 ];
 
 fn workload() -> Workload {
-    let inject = |text: &str| text.parse::<Inject>().expect("an injection");
-    Workload {
-        seed: 7,
-        model: MODEL.to_owned(),
-        prompts: Prompts::Made(Lengths::Uniform(8, 100)),
-        output: Lengths::Uniform(6, 12),
-        chat: Share::of(0.5),
-        stream: Share::of(0.75),
-        usage: Share::of(0.5),
-        cancel_before_first: Share::NONE,
-        cancel_within: Duration::from_millis(60),
-        cancel_mid_stream: Share::of(0.1),
-        inject: vec![inject("0.1:x-candor-fault:status=503")],
-    }
+    let fault = "0.1:x-candor-fault:status=503".parse().expect("an injection");
+    Workload { inject: vec![fault], ..load::mixed(0xca7a) }
 }
 
 /// What all processes of a deployment exposed: the declared types, and per metric the sum over its series (of a histogram
@@ -107,16 +97,7 @@ async fn scrape(connector: Connector, into: &mut Exposed) {
     let scrapes = ["--scrape-interval=100ms", "--scrape-timeout=100ms"];
     let flags: Vec<String> = ports.iter().chain(&scrapes).map(ToString::to_string).collect();
     let observed = fleet.observe(&flags).await.expect("an observatory");
-    let load = Load {
-        target: Target::of(group.gateway()),
-        workload: workload(),
-        arrivals: Arrivals::Closed { clients: 4, ramp: Duration::from_millis(10) },
-        limit: Limit { requests: 40, time: Duration::from_secs(60) },
-        timeout: Duration::from_secs(20),
-        echo: None,
-        quiet: true,
-        nonce: 0xca7a,
-    };
+    let load = load::closed(group.gateway(), workload(), 4, 40);
     load.run().await.expect("a run");
     // Spans are exported by now, so what counts their export was observed.
     fleet.spans().await.expect("spans");

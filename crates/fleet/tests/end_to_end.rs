@@ -6,13 +6,15 @@
 
 #![expect(clippy::expect_used, reason = "a test helper fails its test by panicking")]
 
+mod load;
+
 use std::time::Duration;
 
-use audit::load::{Arrivals, Limit, Load, Target};
+use audit::load::{Arrivals, Load};
 use audit::verdict::{Holds, Verdict};
 use audit::workload::{Inject, Lengths, Prompts, Share, Workload};
 use audit::{Bounds, End, Endpoint, Evidence, Faults, LoadReport, Scrape};
-use fleet::{Connector, Fleet, Group, GroupConfig, Latency, MODEL};
+use fleet::{Connector, Fleet, Group, GroupConfig, Latency};
 
 const LATENCY: Latency = Latency {
     gateway: Duration::from_millis(2),
@@ -25,17 +27,10 @@ const LATENCY: Latency = Latency {
 
 fn workload() -> Workload {
     Workload {
-        seed: 11,
-        model: MODEL.to_owned(),
         prompts: Prompts::Made(Lengths::Uniform(8, 200)),
         output: Lengths::Uniform(10, 20),
-        chat: Share::of(0.5),
-        stream: Share::of(0.75),
-        usage: Share::of(0.5),
-        cancel_before_first: Share::NONE,
-        cancel_within: Duration::from_millis(60),
         cancel_mid_stream: Share::NONE,
-        inject: Vec::new(),
+        ..load::mixed(11)
     }
 }
 
@@ -74,16 +69,8 @@ fn group(fleet: &Fleet) -> &Group {
 }
 
 fn load(fleet: &Fleet, workload: Workload) -> Load {
-    Load {
-        target: Target::of(group(fleet).gateway()),
-        workload,
-        arrivals: Arrivals::Closed { clients: 6, ramp: Duration::from_millis(50) },
-        limit: Limit { requests: 60, time: Duration::from_secs(60) },
-        timeout: Duration::from_secs(20),
-        echo: None,
-        quiet: true,
-        nonce: 0x0e2e,
-    }
+    let arrivals = Arrivals::Closed { clients: 6, ramp: Duration::from_millis(50) };
+    Load { arrivals, ..load::closed(group(fleet).gateway(), workload, 6, 60) }
 }
 
 /// Every engine gives back all of its blocks within a second of the last request's end.

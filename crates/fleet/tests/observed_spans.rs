@@ -2,14 +2,16 @@
 
 #![expect(clippy::expect_used, reason = "a test helper fails its test by panicking")]
 
+mod load;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use audit::Endpoint;
-use audit::load::{Arrivals, Limit, Load, Target};
-use audit::workload::{Inject, Lengths, Prompts, Share, Workload};
-use fleet::{Connector, Fleet, GroupConfig, Latency, MODEL, Observed};
+use audit::load::Target;
+use audit::workload::Workload;
+use fleet::{Connector, Fleet, GroupConfig, Latency, Observed};
 use proxy::{Body, Client, ClientConfig};
 use serde_json::Value;
 
@@ -27,20 +29,8 @@ const STEP: u64 = 5;
 const DECODE: &str = "{resource.service.name=\"llm-d-pd-proxy\" && name=\"llm_d.pd_proxy.decode\"}";
 
 fn workload() -> Workload {
-    let inject = |text: &str| text.parse::<Inject>().expect("an injection");
-    Workload {
-        seed: 11,
-        model: MODEL.to_owned(),
-        prompts: Prompts::Made(Lengths::Uniform(8, 100)),
-        output: Lengths::Uniform(6, 12),
-        chat: Share::of(0.5),
-        stream: Share::of(0.75),
-        usage: Share::of(0.5),
-        cancel_before_first: Share::NONE,
-        cancel_within: Duration::from_millis(60),
-        cancel_mid_stream: Share::of(0.1),
-        inject: vec![inject("0.1:x-candor-fault:status=503")],
-    }
+    let fault = "0.1:x-candor-fault:status=503".parse().expect("an injection");
+    Workload { inject: vec![fault], ..load::mixed(11) }
 }
 
 /// A span as its file has it.
@@ -110,16 +100,7 @@ async fn run(directory: &Path) -> (Fleet, Observed, Vec<Written>) {
     let flags = ["--listen=127.0.0.1:0", "--otlp-grpc-listen=127.0.0.1:0", "--otlp-http-listen=127.0.0.1:0"];
     let observed = fleet.observe(&flags.map(str::to_owned)).await.expect("an observatory");
     for (number, group) in fleet.groups().iter().enumerate() {
-        let load = Load {
-            target: Target::of(group.gateway()),
-            workload: workload(),
-            arrivals: Arrivals::Closed { clients: 4, ramp: Duration::from_millis(10) },
-            limit: Limit { requests: 40 + 10 * number as u64, time: Duration::from_secs(60) },
-            timeout: Duration::from_secs(20),
-            echo: None,
-            quiet: true,
-            nonce: 0x0b5e,
-        };
+        let load = load::closed(group.gateway(), workload(), 4, 40 + 10 * number as u64);
         load.run().await.expect("a run");
     }
     // By now they are in the files.

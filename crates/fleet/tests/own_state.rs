@@ -6,18 +6,20 @@
 
 #![expect(clippy::expect_used, reason = "a test helper fails its test by panicking")]
 
+mod load;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use audit::Endpoint;
-use audit::load::{Arrivals, Limit, Load, Target};
+use audit::load::{Load, Target};
 use audit::workload::{Lengths, Prompts, Share, Workload};
 use cluster::RedisConfig;
 use cluster::cms::Store;
 use cluster::records::InstanceStatus;
-use fleet::{Connector, Fleet, Group, GroupConfig, Latency, MODEL, Placing};
+use fleet::{Connector, Fleet, Group, GroupConfig, Latency, Placing};
 use serde_json::Value;
 use telemetry::clock;
 use telemetry::exposition::{self, Scrape};
@@ -217,29 +219,14 @@ impl<'a> Watch<'a> {
 
 /// More than the engines can do, so that some wait, until it is dropped.
 fn load(group: &Group) -> Load {
-    Load {
-        target: Target::of(group.gateway()),
-        workload: Workload {
-            seed: 7,
-            model: MODEL.to_owned(),
-            prompts: Prompts::Made(Lengths::Uniform(8, 400)),
-            output: Lengths::Uniform(6, 30),
-            chat: Share::of(0.5),
-            stream: Share::of(0.75),
-            usage: Share::of(0.5),
-            cancel_before_first: Share::NONE,
-            cancel_within: Duration::from_millis(60),
-            // Whoever leaves changes an engine's state between two steps and back.
-            cancel_mid_stream: Share::NONE,
-            inject: Vec::new(),
-        },
-        arrivals: Arrivals::Closed { clients: 24, ramp: Duration::from_millis(10) },
-        limit: Limit { requests: u64::MAX, time: Duration::from_secs(3600) },
-        timeout: Duration::from_secs(60),
-        echo: None,
-        quiet: true,
-        nonce: 0x57a7,
-    }
+    let workload = Workload {
+        prompts: Prompts::Made(Lengths::Uniform(8, 400)),
+        output: Lengths::Uniform(6, 30),
+        // Whoever leaves changes an engine's state between two steps and back.
+        cancel_mid_stream: Share::NONE,
+        ..load::mixed(0x57a7)
+    };
+    Load { timeout: Duration::from_secs(60), ..load::closed(group.gateway(), workload, 24, u64::MAX) }
 }
 
 #[tokio::test]

@@ -2,12 +2,12 @@
 
 #![expect(clippy::expect_used, reason = "a test helper fails its test by panicking")]
 
+mod load;
+
 use std::time::Duration;
 
 use audit::Endpoint;
-use audit::load::{Arrivals, Limit, Load, Target};
-use audit::workload::{Lengths, Prompts, Share, Workload};
-use fleet::{Connector, Fleet, GroupConfig, Latency, MODEL, Placing};
+use fleet::{Connector, Fleet, GroupConfig, Latency, Placing};
 use telemetry::exposition::{self, Scrape};
 
 const LATENCY: Latency = Latency {
@@ -44,7 +44,7 @@ async fn every_request_is_placed_by_the_scheduler_and_nothing_is_left_of_it() {
     let scheduler = group.scheduler().expect("a scheduler");
     let known = |scrape: &Scrape| scrape.matching("instance_schedulable", &[]).count() == 4;
     until(scheduler, "it knows two prefill and two decode engines", known).await;
-    load(group.gateway()).run().await.expect("a run");
+    load::closed(group.gateway(), load::mixed(0xf011), 4, 40).run().await.expect("a run");
     let placed = scrape(scheduler).await;
     every_request_was_placed_and_nobody_left_out(&placed);
     let idle = |scrape: &Scrape| {
@@ -64,7 +64,7 @@ async fn in_lite_mode_the_gateway_tells_the_scheduler_and_gives_every_request_ba
     let scheduler = group.scheduler().expect("a scheduler");
     let known = |scrape: &Scrape| scrape.matching("instance_lrs_total_requests", &[]).count() == 4;
     until(scheduler, "it knows two prefill and two decode engines", known).await;
-    load(group.gateway()).run().await.expect("a run");
+    load::closed(group.gateway(), load::mixed(0xf011), 4, 40).run().await.expect("a run");
     every_request_was_placed_and_nobody_left_out(&scrape(scheduler).await);
     let idle = |scrape: &Scrape| {
         ["requests", "tokens"].iter().all(|what| scrape.sum(&format!("instance_lrs_total_{what}"), &[]) == Some(0.0))
@@ -80,31 +80,5 @@ fn every_request_was_placed_and_nobody_left_out(placed: &Scrape) {
         assert_eq!(placed.sum("scheduler_instance_dispatch_total", &of), Some(40.0), "{infer_type}");
         let each = placed.matching("scheduler_instance_dispatch_total", &of);
         assert!(each.into_iter().all(|sample| sample.value > 0.0), "nobody is left out");
-    }
-}
-
-/// Forty requests, of which some leave.
-fn load(gateway: std::net::SocketAddr) -> Load {
-    Load {
-        target: Target::of(gateway),
-        workload: Workload {
-            seed: 7,
-            model: MODEL.to_owned(),
-            prompts: Prompts::Made(Lengths::Uniform(8, 100)),
-            output: Lengths::Uniform(6, 12),
-            chat: Share::of(0.5),
-            stream: Share::of(0.75),
-            usage: Share::of(0.5),
-            cancel_before_first: Share::NONE,
-            cancel_within: Duration::from_millis(60),
-            cancel_mid_stream: Share::of(0.1),
-            inject: Vec::new(),
-        },
-        arrivals: Arrivals::Closed { clients: 4, ramp: Duration::from_millis(10) },
-        limit: Limit { requests: 40, time: Duration::from_secs(60) },
-        timeout: Duration::from_secs(20),
-        echo: None,
-        quiet: true,
-        nonce: 0xf011,
     }
 }
