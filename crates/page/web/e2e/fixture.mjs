@@ -70,6 +70,14 @@ function clientOf(gateway, file) {
   return client;
 }
 
+/** An observatory by itself. */
+export async function observatory(words) {
+  const listen = `127.0.0.1:${await freePort()}`;
+  const run = start(["observatory", `--listen=${listen}`, "--otlp-grpc-listen=127.0.0.1:0", "--otlp-http-listen=127.0.0.1:0", ...words]);
+  await until("the observatory", run, () => fetch(`http://${listen}/healthz`).then(({ ok }) => ok, () => false));
+  return { url: `http://${listen}`, stop: run.stop };
+}
+
 /** A running demo that has been under load for a while. */
 export async function fixture() {
   if (process.env.OBSERVATORY !== undefined) return { url: process.env.OBSERVATORY, stop: () => undefined };

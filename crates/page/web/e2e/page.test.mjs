@@ -11,3 +11,4 @@ await import("./boards.mjs");
 await import("./traces.mjs");
 await import("./states.mjs");
 await import("./keyboard.mjs");
+await import("./day.mjs");

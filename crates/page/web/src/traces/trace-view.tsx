@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useState } from "preact/hooks";
 
-import { colour } from "../model/theme";
+import { colour, ink } from "../model/theme";
 import { clock } from "../model/time";
 import { text } from "../model/units";
 import { type Span, trace } from "../query/tempo";
@@ -80,12 +80,22 @@ function Line({ node, start, whole, open, toggle }: { node: Node; start: bigint;
         <span class="span-track">
           <span class={`span-bar ${claim ? "claim" : ""}`} style={{ left: `${left}%`, width: `${width}%`, "--hue": hue }} />
           {span.events.map((event) => <span class="span-event" title={`${event.name} at ${text(Number(event.at - start), "ns")}`} style={{ left: `${share(event.at)}%` }} />)}
-          <span class="span-duration" style={left + width > 80 ? { right: `${100 - left}%`, paddingRight: "8px" } : { left: `${left + width}%`, paddingLeft: "8px" }}>{duration}</span>
+          <span class={`span-duration ${claim ? "on-claim" : ""}`} style={beside(left, width, claim ? undefined : ink(hue))}>{duration}</span>
         </span>
       </button>
       {open && <Details span={span} start={start} />}
     </div>
   );
+}
+
+/** Room that a duration takes, in per cent of the narrowest track. */
+const ROOM = 20;
+
+/** Where a bar's duration stands: after it, else before it, else at its end, in a colour that can be read there. */
+function beside(left: number, width: number, color: string | undefined) {
+  if (left + width <= 100 - ROOM) return { left: `${left + width}%`, paddingLeft: "8px" };
+  if (left >= ROOM) return { right: `${100 - left}%`, paddingRight: "8px" };
+  return { right: `${100 - left - width}%`, paddingRight: "8px", ...(color === undefined ? {} : { color }) };
 }
 
 function Details({ span, start }: { span: Span; start: bigint }) {
