@@ -25,6 +25,8 @@ pub enum Scenario {
     Mixed,
     /// Engines that answer 4xx and 5xx, and break off
     Faults,
+    /// More requests than the gateway admits and the scheduler places, clients that leave, engines that die and come back
+    Overload,
 }
 
 /// Arguments of `candor audit`: drives load, and holds what Candor reports against the client's stopwatch.

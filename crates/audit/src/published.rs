@@ -18,6 +18,16 @@ pub(crate) mod span {
 
 /// Attributes of spans.
 pub(crate) mod attribute {
+    /// The status towards the client; on an event, that of an attempt which was answered.
+    pub(crate) const STATUS_CODE: &str = "http.response.status_code";
+    /// Gateway: how the request ended.
+    pub(crate) const GATEWAY_OUTCOME: &str = "candor.gateway.outcome";
+    /// Gateway: in which stage, unless it completed.
+    pub(crate) const GATEWAY_STAGE: &str = "candor.gateway.stage";
+    /// Gateway: the event of an attempt that was followed by another one.
+    pub(crate) const GATEWAY_RETRY: &str = "retry";
+    /// Coordinator: how the request ended.
+    pub(crate) const COORDINATOR_OUTCOME: &str = "llm_d.pd_proxy.outcome";
     /// Gateway: received → first token, ms.
     pub(crate) const GATEWAY_TTFT_MS: &str = "candor.gateway.ttft_ms";
     /// Gateway: received → end, ms.
@@ -64,12 +74,32 @@ pub(crate) mod metric {
     pub(crate) const STATUS: &str = "status_code";
     /// The status under which a request is counted whose client left.
     pub(crate) const STATUS_CLIENT_LEFT: &str = "499";
+    /// Gateway: requests turned away for want of room.
+    pub(crate) const REJECTED: &str = "gateway_rejected_total";
+    /// Its label, and its values, which are the codes of the errors that clients get.
+    pub(crate) const REASON: &str = "reason";
+    /// There was no place in the queue.
+    pub(crate) const QUEUE_FULL: &str = "queue_full";
+    /// The place in the queue was held for too long.
+    pub(crate) const QUEUE_TIMEOUT: &str = "queue_timeout";
     /// Gateway: requests by outcome.
     pub(crate) const GATEWAY_OUTCOMES: &str = "request_outcome_total";
     /// Coordinator: requests by outcome.
     pub(crate) const COORDINATOR_REQUESTS: &str = "pd_proxy_requests_total";
-    /// The label of both.
+    /// The label of both, and its values.
     pub(crate) const OUTCOME: &str = "outcome";
+    /// A label of the gateway's, and the stage in which a request fails that finds no instance.
+    pub(crate) const STAGE: &str = "stage";
+    /// That stage.
+    pub(crate) const SCHEDULE: &str = "schedule";
+    /// The codes of the errors that its client gets.
+    pub(crate) const UNPLACED: &[&str] = &["no_available_worker", "no_instance"];
+    /// Answered whole.
+    pub(crate) const COMPLETED: &str = "completed";
+    /// The client left.
+    pub(crate) const CANCELLED: &str = "cancelled";
+    /// Anything else.
+    pub(crate) const FAILED: &str = "failed";
     /// Gateway: time to first token.
     pub(crate) const GATEWAY_TTFT_MS: &str = "request_ttft_milliseconds";
     /// Gateway: end to end.

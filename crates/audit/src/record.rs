@@ -51,6 +51,9 @@ pub struct Record {
     pub late_ns: u64,
     /// The status of the answer.
     pub status: Option<u16>,
+    /// The code of the error, where the answer was one.
+    #[serde(default)]
+    pub code: Option<String>,
     /// When the response head was read.
     pub head_ns: Option<u64>,
     /// When the first token-bearing chunk was read; streams only.

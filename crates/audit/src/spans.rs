@@ -25,7 +25,20 @@ pub struct Span {
     pub parent_span_id: String,
     /// Whether its status is error.
     pub error: bool,
+    /// From its start to its end, nanoseconds.
+    pub duration_ns: u64,
+    /// What happened meanwhile, in order.
+    pub events: Vec<Event>,
     attributes: BTreeMap<String, Value>,
+}
+
+/// A moment within a span.
+#[derive(Debug)]
+pub struct Event {
+    /// Its name.
+    pub name: String,
+    /// The names of its attributes.
+    pub attributes: Vec<String>,
 }
 
 /// The scalar attribute values of OTLP; 64-bit integers are strings in its JSON mapping, numbers to some writers.
@@ -49,6 +62,15 @@ enum Value {
 enum Integer {
     Number(i64),
     Text(String),
+}
+
+impl Integer {
+    fn value(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(text) => text.parse().ok(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -88,9 +110,23 @@ struct WireSpan {
     parent_span_id: String,
     name: String,
     #[serde(default)]
+    start_time_unix_nano: Option<Integer>,
+    #[serde(default)]
+    end_time_unix_nano: Option<Integer>,
+    #[serde(default)]
     attributes: Vec<Attribute>,
     #[serde(default)]
+    events: Vec<WireEvent>,
+    #[serde(default)]
     status: Status,
+}
+
+#[derive(Deserialize)]
+struct WireEvent {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    attributes: Vec<Attribute>,
 }
 
 #[derive(Default, Deserialize)]
@@ -215,12 +251,20 @@ impl WireSpan {
             StatusCode::Name(name) => name == "STATUS_CODE_ERROR",
         };
         let attributes = self.attributes.into_iter().map(|a| (a.key, a.value));
+        let nanos = |time: Option<Integer>| time.as_ref().and_then(Integer::value).unwrap_or(0);
+        let duration = nanos(self.end_time_unix_nano) - nanos(self.start_time_unix_nano);
+        let event = |event: WireEvent| Event {
+            name: event.name,
+            attributes: event.attributes.into_iter().map(|attribute| attribute.key).collect(),
+        };
         let span = Span {
             service: Arc::clone(service),
             name: self.name,
             span_id: self.span_id,
             parent_span_id: self.parent_span_id,
             error,
+            duration_ns: u64::try_from(duration).unwrap_or(0),
+            events: self.events.into_iter().map(event).collect(),
             attributes: attributes.collect(),
         };
         (self.trace_id, span)
@@ -232,8 +276,7 @@ impl Span {
     pub fn number(&self, key: &str) -> Option<f64> {
         match self.attributes.get(key)? {
             Value::Real(number) => Some(*number),
-            Value::Whole(Integer::Number(number)) => Some(*number as f64),
-            Value::Whole(Integer::Text(text)) => text.parse().ok(),
+            Value::Whole(number) => number.value().map(|number| number as f64),
             _ => None,
         }
     }

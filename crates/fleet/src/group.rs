@@ -292,6 +292,11 @@ impl Starting<'_> {
                 flags.extend(endpoints(prefill, sidecars));
             }
         }
+        if let Some(policy) = self.config.room.policy() {
+            let file = self.traces.directory().join("policy.toml");
+            std::fs::write(&file, policy).with_context(|| format!("cannot write {}", file.display()))?;
+            flags.push(format!("--policy-config={}", file.display()));
+        }
         let args: scheduler::Args = flags::read("scheduler", &flags)?;
         let mut config = args.validate().map_err(|found| flags::faults("scheduler", &found))?;
         if let (scheduler::Source::Cms { store: of, .. }, Chooser::Full(store)) = (&mut config.source, self.chooser) {
@@ -319,6 +324,7 @@ impl Starting<'_> {
         if matches!(self.chooser, Chooser::Lite) {
             flags.push("--enable-full-mode-scheduling=false".to_owned());
         }
+        flags.extend(self.config.room.gateway_flags().iter().map(|&flag| flag.to_owned()));
         let delay = self.config.latency.gateway;
         if !delay.is_zero() {
             flags.push(format!("--inject-routing-delay={}us", delay.as_micros()));

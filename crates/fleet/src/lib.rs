@@ -32,7 +32,7 @@ pub use fleet::Fleet;
 pub use group::{Group, MODEL};
 pub use observed::Observed;
 pub use placing::Placing;
-pub use topology::{Connector, GroupConfig, Latency};
+pub use topology::{Connector, GroupConfig, Latency, Room};
 pub use trial::{Trial, Tried};
 
 /// Runs a fleet's control on a runtime of its own, until its end or Ctrl-C. The components have their own threads; this

@@ -73,6 +73,9 @@ impl Latency {
         output: Duration::ZERO,
     };
 
+    /// The same as [`Latency::BUSY`] behind a gateway that takes its time to place a request.
+    pub const SLOW_PLACING: Self = Self { gateway: Duration::from_millis(20), ..Self::BUSY };
+
     /// A mid-sized model on fast hardware under a hundred streams, slowed down a little at decoding so that two cores
     /// carry a hundred streams through three processes' worth of hops.
     pub const BUSY: Self = Self {
@@ -84,6 +87,57 @@ impl Latency {
         output: Duration::from_micros(300),
     };
 }
+
+/// How much a group's gateway and scheduler let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// As much as comes.
+    Ample,
+    /// Little: two requests are placed at once, a few wait for it and not for long, and a prefill instance gets nothing more
+    /// while it has some prompts before it.
+    Scarce,
+}
+
+impl Room {
+    /// Flags of the gateway.
+    pub(crate) const fn gateway_flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Ample => &[],
+            Self::Scarce => &[
+                "--wait-queue-threads=2",
+                "--max-queue-size=8",
+                "--queue-timeout=60ms",
+                "--wait-scheduling-timeout=80ms",
+                "--wait-scheduling-retry-interval=40ms",
+            ],
+        }
+    }
+
+    /// The scheduler's policy, where it is not the usual one.
+    pub(crate) const fn policy(self) -> Option<&'static str> {
+        match self {
+            Self::Ample => None,
+            Self::Scarce => Some(BUSY_AT_ONCE),
+        }
+    }
+}
+
+/// Prefill instances take turns, and one that has this many tokens before it gets no more, whoever asks.
+const BUSY_AT_ONCE: &str = r#"
+name = "busy-at-once"
+mode = "full"
+
+[default]
+filters = [{ filter = "schedulability" }]
+selector = { pick = "round-robin" }
+
+[prefill]
+filters = [
+    { filter = "schedulability" },
+    { filter = "metric", metric = "all_prefills_tokens_num", below = 200, hard = true },
+]
+selector = { pick = "round-robin" }
+"#;
 
 /// Instances that work together: one gateway, and sidecars and engines of one protocol behind it.
 ///
@@ -103,11 +157,13 @@ pub struct GroupConfig {
     pub seed: u64,
     /// How often gateway and sidecars try again what an engine failed.
     pub retries: u8,
+    /// How much is let in.
+    pub room: Room,
 }
 
 impl GroupConfig {
     /// Two prefill and two decode engines.
     pub const fn two_and_two(connector: Connector, latency: Latency) -> Self {
-        Self { connector, prefill: 2, decode: 2, latency, seed: 1, retries: 0 }
+        Self { connector, prefill: 2, decode: 2, latency, seed: 1, retries: 0, room: Room::Ample }
     }
 }

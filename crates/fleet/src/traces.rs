@@ -26,6 +26,11 @@ impl Traces {
         Self(directory.to_owned())
     }
 
+    /// Where they lie.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.0
+    }
+
     /// The telemetry of one component; must be called on its runtime.
     pub(crate) fn telemetry(&self, service: &str, instance: &str) -> Result<Arc<Telemetry>, ExportError> {
         let mut config = TelemetryConfig::new(service);

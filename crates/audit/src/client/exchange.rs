@@ -7,6 +7,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use openai::Usage;
+use serde::Deserialize;
 
 use super::connection::{Connection, ConnectionError, Pool};
 use super::reading::{Reading, Tally};
@@ -35,6 +36,7 @@ pub(crate) struct Client {
 struct Progress {
     start: Option<Stamp>,
     status: Option<StatusCode>,
+    code: Option<String>,
     head: Option<Stamp>,
     reading: Reading,
     /// The usage of an answer that was no stream.
@@ -120,6 +122,7 @@ async fn exchange(
     let status = response.status();
     let body = whole(connection, response).await?;
     if !status.is_success() {
+        progress.code = code(&body);
         return Ok(End::Refused);
     }
     progress.usage = Usage::from_response(&body);
@@ -155,6 +158,19 @@ async fn whole(connection: &mut Connection, response: Response<Incoming>) -> Res
         kept.extend_from_slice(&data[..data.len().min(room)]);
     }
     Ok(kept)
+}
+
+/// The code of an error in the OpenAI shape.
+fn code(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: Error,
+    }
+    #[derive(Deserialize)]
+    struct Error {
+        code: Option<String>,
+    }
+    serde_json::from_slice::<Answer>(body).ok()?.error.code
 }
 
 /// One `GET` on a connection of its own: status, and body up to [`KEEP_BYTES`].
@@ -201,6 +217,7 @@ impl Progress {
             leaving: planned.cancel.is_some(),
             late_ns: intended.map_or(0, |intended| start.nanos_since(intended)),
             status: self.status.map(|status| status.as_u16()),
+            code: self.code,
             head_ns: self.head.map(since),
             first_ns: tally.first.map(since),
             last_ns: tally.last.map(since),

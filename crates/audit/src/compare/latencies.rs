@@ -47,6 +47,12 @@ const COMPARISONS: &[Comparison] = &[
         reported_ms: |joined| number(joined.gateway, attribute::GATEWAY_E2E_MS),
         stopwatch_ns: whole,
     },
+    Comparison {
+        name: "total of refusals (gateway)",
+        seat: Seat::Gateway,
+        reported_ms: |joined| number(joined.gateway, attribute::GATEWAY_E2E_MS),
+        stopwatch_ns: refused,
+    },
 ];
 
 fn number(span: Option<&Span>, key: &str) -> Option<f64> {
@@ -60,6 +66,11 @@ fn first_token(record: &Record) -> Option<u64> {
 
 fn whole(record: &Record) -> Option<u64> {
     (record.end == End::Completed).then_some(record.end_ns)
+}
+
+/// An answer other than 2xx, be it a queue that was full or an engine that failed.
+fn refused(record: &Record) -> Option<u64> {
+    (record.end == End::Refused).then_some(record.end_ns)
 }
 
 /// Makes every comparison that the run has both sides of.

@@ -70,8 +70,9 @@ pub struct Evidence<'a> {
 impl Evidence<'_> {
     /// Compares everything that can be compared.
     pub fn verdict(self) -> Verdict {
-        let joined = self.spans.map(|spans| Joined::all(&self.load.records, spans));
         let allowances = Allowances { bounds: self.bounds, noise: self.load.noise };
+        let late_ns = allowances.at(Seat::Gateway).p99_ns;
+        let joined = self.spans.map(|spans| Joined::all(&self.load.records, spans, late_ns));
         let (mut latencies, mut sums, mut stages, mut engines) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         if let Some(joined) = &joined {
             latencies = latencies::check(joined, allowances);
@@ -84,7 +85,7 @@ impl Evidence<'_> {
             numbers.extend(counts::spans(joined));
         }
         if let Some(delta) = self.metrics {
-            numbers.extend(counts::check(self.load, delta));
+            numbers.extend(counts::check(self.load, joined.as_deref(), delta));
             numbers.extend(histograms::check(self.load, delta, allowances));
         }
         Verdict { title: self.title, run: summary(self.load), latencies, sums, numbers, stages, engines }

@@ -24,7 +24,7 @@ struct Sum {
 const SUMS: &[Sum] = &[
     Sum {
         name: "true TTFT = gateway + preprocess + prefill + KV transfer + first step",
-        span: |joined| joined.decode.filter(|decode| serial(decode)),
+        span: |joined| joined.decode.filter(|decode| serial(decode) && splits(decode)),
         whole: attribute::TRUE_TTFT_MS,
         parts: &[
             attribute::GATEWAY_PART_MS,
@@ -36,7 +36,7 @@ const SUMS: &[Sum] = &[
     },
     Sum {
         name: "true TTFT = time to decode start + first step",
-        span: |joined| joined.decode,
+        span: |joined| joined.decode.filter(|decode| splits(decode)),
         whole: attribute::TRUE_TTFT_MS,
         parts: &[attribute::TIME_TO_DECODE_START_MS, attribute::FIRST_DECODE_STEP_MS],
     },
@@ -51,6 +51,12 @@ const SUMS: &[Sum] = &[
 /// In concurrent protocols the legs overlap, and the sum runs along the critical path instead.
 fn serial(decode: &Span) -> bool {
     decode.flag(attribute::CONCURRENT) != Some(true)
+}
+
+/// Where the client left after the first token of the first request, nobody knows how long a step takes; then the parts that
+/// depend on it are absent.
+fn splits(decode: &Span) -> bool {
+    decode.number(attribute::FIRST_DECODE_STEP_MS).is_some()
 }
 
 /// Checks every sum over every request that carries its numbers.

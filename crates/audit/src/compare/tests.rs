@@ -26,6 +26,7 @@ fn record(index: u64) -> Record {
         leaving: false,
         late_ns: 0,
         status: Some(200),
+        code: None,
         head_ns: Some(50 * MS),
         first_ns: Some(first),
         last_ns: Some(first + 30 * MS),
@@ -160,7 +161,9 @@ fn only(reasons: &[String], beginning: &str) {
 fn the_truth_holds() {
     let verdict = Run::truthful().verdict_with(Faults::None);
     assert_eq!(verdict.reasons(), Vec::<String>::new());
-    assert!(verdict.latencies.iter().all(|check| check.compared == 100 && check.holds == Holds::Yes));
+    let (refusals, others) = verdict.latencies.split_last().expect("checks");
+    assert!(others.iter().all(|check| check.compared == 100 && check.holds == Holds::Yes));
+    assert!(matches!(refusals.holds, Holds::Unchecked(_)), "nothing was refused");
     assert!(verdict.sums.iter().all(|check| check.compared == 100));
     assert!((verdict.latencies[0].difference_ms.p50 - 0.1).abs() < 1e-6);
     // Noise is added to the bounds.
@@ -280,6 +283,128 @@ fn a_client_that_left_is_counted_as_499_and_loosens_histograms_only() {
     let counts = verdict.numbers.iter().filter(|n| n.name.ends_with(" count"));
     assert!(counts.clone().all(|n| matches!(n.holds, Holds::Unchecked(_))));
     assert_eq!(counts.count(), 4);
+}
+
+/// A run whose first request was not answered by an engine; `spans` says what its trace holds instead.
+fn first_is(change: impl FnOnce(&mut Record), spans: &[serde_json::Value], metrics: &[(&str, &str)]) -> Vec<String> {
+    let mut run = Run::truthful();
+    let own = run.load.records[0].trace_id.clone();
+    run.load.records[0].trace_id = format!("{:032x}", 0xffff);
+    let mut read = run.spans();
+    run.load.records[0].trace_id = own;
+    change(&mut run.load.records[0]);
+    run.metrics = run.metrics.replace("} 100\n", "} 99\n");
+    for (series, value) in metrics {
+        run.metrics.push_str(&format!("{series} {value}\n"));
+    }
+    let line = serde_json::json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).to_string();
+    read.parse(line.as_bytes(), Path::new("made up")).expect("spans");
+    let delta = run.delta();
+    let evidence = Evidence {
+        title: "run".to_owned(),
+        load: &run.load,
+        spans: Some(&read),
+        metrics: Some(&delta),
+        faults: Faults::Expected,
+        bounds: Bounds::default(),
+    };
+    evidence
+        .verdict()
+        .numbers
+        .iter()
+        .filter(|n| matches!(n.holds, Holds::No(_)) && !n.name.contains("milliseconds") && !n.name.contains("seconds"))
+        .map(|n| n.name.clone())
+        .collect()
+}
+
+fn ended(name: &str, prefix: &str, outcome: &str, stage: &str, took_ns: u64) -> serde_json::Value {
+    let text =
+        |key: &str, value: &str| serde_json::json!({"key": format!("{prefix}.{key}"), "value": {"stringValue": value}});
+    let status = serde_json::json!({"key": "http.response.status_code", "value": {"intValue": "503"}});
+    serde_json::json!({
+        "traceId": record(0).trace_id, "spanId": "02", "name": name, "startTimeUnixNano": "0",
+        "endTimeUnixNano": took_ns.to_string(), "attributes": [text("outcome", outcome), text("stage", stage), status],
+    })
+}
+
+fn gateway(outcome: &str, stage: &str, took_ns: u64) -> serde_json::Value {
+    ended("gateway.request", "candor.gateway", outcome, stage, took_ns)
+}
+
+fn left(after_ns: u64) -> impl FnOnce(&mut Record) {
+    move |record| {
+        *record = Record {
+            status: None,
+            first_ns: None,
+            last_ns: None,
+            end_ns: after_ns,
+            end: End::Cancelled,
+            ..record.clone()
+        };
+    }
+}
+
+#[test]
+fn what_the_gateway_turned_away_is_no_request_of_a_coordinator() {
+    let full = |record: &mut Record| {
+        *record = Record {
+            status: Some(429),
+            code: Some("queue_full".to_owned()),
+            first_ns: None,
+            last_ns: None,
+            end: End::Refused,
+            ..record.clone()
+        };
+    };
+    let counted = [
+        ("request_total{status_code=\"429\"}", "1"),
+        ("request_outcome_total{outcome=\"failed\",stage=\"queue\"}", "1"),
+        ("gateway_rejected_total{reason=\"queue_full\"}", "1"),
+    ];
+    let spans = [gateway("failed", "queue", 100)];
+    assert_eq!(first_is(full, &spans, &counted), Vec::<String>::new());
+    assert_eq!(
+        first_is(full, &spans, &[counted[0], counted[1], (counted[2].0, "2")]),
+        ["gateway_rejected_total{queue_full}"]
+    );
+    let sent_on = [spans[0].clone(), ended("llm_d.pd_proxy.request", "llm_d.pd_proxy", "failed", "prefill", 50)];
+    let found = first_is(full, &sent_on, &counted);
+    assert_eq!(found, ["coordinator spans of requests not sent on", "pd_proxy_requests_total{failed}"]);
+}
+
+#[test]
+fn a_client_that_left_early_is_counted_by_those_who_had_its_request() {
+    let counted = [
+        ("request_total{status_code=\"499\"}", "1"),
+        ("request_outcome_total{outcome=\"cancelled\",stage=\"dispatch\"}", "1"),
+    ];
+    let spans = [gateway("cancelled", "dispatch", 20 * MS)];
+    assert_eq!(first_is(left(20 * MS), &spans, &counted), Vec::<String>::new(), "no sidecar had it");
+    let had = [spans[0].clone(), ended("llm_d.pd_proxy.request", "llm_d.pd_proxy", "cancelled", "prefill", 15 * MS)];
+    assert_eq!(
+        first_is(left(20 * MS), &had, &counted),
+        ["pd_proxy_requests_total{cancelled}"],
+        "one had it, uncounted"
+    );
+}
+
+#[test]
+fn nobody_need_have_seen_a_request_that_was_left_at_once() {
+    assert_eq!(first_is(left(MS), &[], &[]), Vec::<String>::new());
+    let missed = first_is(left(20 * MS), &[], &[]);
+    assert_eq!(missed, ["request_total{499}", "request_outcome_total{cancelled}"], "20 ms are time enough");
+}
+
+#[test]
+fn an_answer_that_was_on_its_way_is_counted_as_what_it_was() {
+    let counted = [
+        ("request_total{status_code=\"503\"}", "1"),
+        ("request_outcome_total{outcome=\"failed\",stage=\"queue\"}", "1"),
+        ("gateway_rejected_total{reason=\"queue_timeout\"}", "1"),
+    ];
+    assert_eq!(first_is(left(60 * MS), &[gateway("failed", "queue", 60 * MS)], &counted), Vec::<String>::new());
+    let late = first_is(left(60 * MS), &[gateway("failed", "queue", 90 * MS)], &counted);
+    assert!(late.contains(&"request_total{499}".to_owned()), "the client had long left: {late:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::Spans;
 
-const LINE: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"vllm-decode"}}]},"scopeSpans":[{"scope":{"name":"x"},"spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","parentSpanId":"00f067aa0ba902b7","name":"llm_request","kind":2,"startTimeUnixNano":"1","endTimeUnixNano":"2","attributes":[{"key":"gen_ai.latency.time_to_first_token","value":{"doubleValue":0.01}},{"key":"text","value":{"intValue":"134548"}},{"key":"plain","value":{"intValue":7}},{"key":"yes","value":{"boolValue":true}},{"key":"list","value":{"arrayValue":{"values":[{"intValue":"1"}]}}},{"key":"empty","value":{}}],"status":{"code":2,"message":"died"}}]}]}]}"#;
+const LINE: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"vllm-decode"}}]},"scopeSpans":[{"scope":{"name":"x"},"spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","parentSpanId":"00f067aa0ba902b7","name":"llm_request","kind":2,"startTimeUnixNano":"1","endTimeUnixNano":"3","events":[{"timeUnixNano":"2","name":"retry","attributes":[{"key":"target","value":{"stringValue":"a:1"}}]}],"attributes":[{"key":"gen_ai.latency.time_to_first_token","value":{"doubleValue":0.01}},{"key":"text","value":{"intValue":"134548"}},{"key":"plain","value":{"intValue":7}},{"key":"yes","value":{"boolValue":true}},{"key":"list","value":{"arrayValue":{"values":[{"intValue":"1"}]}}},{"key":"empty","value":{}}],"status":{"code":2,"message":"died"}}]}]}]}"#;
 
 fn parse(text: &str) -> Result<Spans, super::SpansError> {
     let mut spans = Spans::default();
@@ -22,6 +22,8 @@ fn a_line_is_read_with_every_kind_of_attribute() {
     assert_eq!(span.number("plain"), Some(7.0));
     assert_eq!(span.flag("yes"), Some(true));
     assert_eq!((span.number("list"), span.number("empty"), span.number("absent")), (None, None, None));
+    assert_eq!((span.duration_ns, span.events[0].name.as_str()), (2, "retry"));
+    assert_eq!(span.events[0].attributes, ["target"]);
     assert_eq!(spans.count(), 1);
     assert!(spans.of_trace("00").is_empty());
 }

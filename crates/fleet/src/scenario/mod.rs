@@ -1,5 +1,6 @@
 //! `candor audit --scenario`: a fleet, a load and what must come out of it.
 
+mod overload;
 mod seed_example;
 
 use std::process::ExitCode;
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 use audit::{Bounds, Faults, Scenario, Verdict};
 
 use crate::fleet::Fleet;
+use crate::placing::Placing;
 use crate::topology::{Connector, GroupConfig, Latency};
 use crate::trial::Trial;
 
@@ -24,12 +26,17 @@ pub fn run(scenario: Scenario, args: &audit::Args) -> anyhow::Result<ExitCode> {
 
 async fn verdicts(scenario: Scenario, bounds: Bounds) -> anyhow::Result<Vec<Verdict>> {
     let plan = Plan::of(scenario);
-    let fleet = Fleet::start(&plan.groups, &crate::temporary_directory()).await?;
+    let fleet = Fleet::start_placed(&plan.groups, &crate::temporary_directory(), &plan.placing).await?;
     let mut tried = Vec::new();
     for group in fleet.groups() {
         let mut trial = Trial::new(group.config.connector.as_str(), plan.load);
         trial.faults = plan.faults;
-        tried.push(trial.run(&fleet, group, async || ()).await?);
+        let mut outages = plan.outages.then(|| overload::Outages::of(group));
+        let second = async || match &mut outages {
+            Some(outages) => outages.second().await,
+            None => {}
+        };
+        tried.push(trial.run(&fleet, group, second).await?);
     }
     let spans = fleet.spans().await?;
     fleet.shutdown().await?;
@@ -46,6 +53,9 @@ struct Plan {
     /// Flags of `candor load`.
     load: &'static [&'static str],
     faults: Faults,
+    placing: Placing,
+    /// Whether engines die and come back.
+    outages: bool,
     /// What must come out of it, beyond the audit itself.
     expect: fn(&Verdict) -> Vec<audit::verdict::NumberCheck>,
 }
@@ -54,20 +64,32 @@ impl Plan {
     fn of(scenario: Scenario) -> Self {
         let all = |latency| Connector::ALL.map(|connector| GroupConfig::two_and_two(connector, latency)).to_vec();
         let nothing: fn(&Verdict) -> Vec<_> = |_| Vec::new();
+        let plain = Self {
+            groups: all(Latency::BUSY),
+            load: STREAMS,
+            faults: Faults::None,
+            placing: Placing::InTurn,
+            outages: false,
+            expect: nothing,
+        };
         match scenario {
             Scenario::SeedExample => Self {
                 groups: vec![seed_example::GROUP],
                 load: seed_example::LOAD,
-                faults: Faults::None,
                 expect: seed_example::expect,
+                ..plain
             },
-            Scenario::Protocols => {
-                Self { groups: all(Latency::BUSY), load: STREAMS, faults: Faults::None, expect: nothing }
-            }
-            Scenario::Mixed => Self { groups: all(Latency::BUSY), load: MIXED, faults: Faults::None, expect: nothing },
-            Scenario::Faults => {
-                Self { groups: all(Latency::BUSY), load: FAULTY, faults: Faults::Expected, expect: nothing }
-            }
+            Scenario::Protocols => plain,
+            Scenario::Mixed => Self { load: MIXED, ..plain },
+            Scenario::Faults => Self { load: FAULTY, faults: Faults::Expected, ..plain },
+            Scenario::Overload => Self {
+                groups: overload::groups(),
+                load: overload::LOAD,
+                faults: Faults::Expected,
+                placing: Placing::InMemory,
+                outages: true,
+                expect: overload::expect,
+            },
         }
     }
 }
