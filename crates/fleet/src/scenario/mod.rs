@@ -32,9 +32,10 @@ async fn verdicts(scenario: Scenario, bounds: Bounds) -> anyhow::Result<Vec<Verd
         let mut trial = Trial::new(group.config.connector.as_str(), plan.load);
         trial.faults = plan.faults;
         let mut outages = plan.outages.then(|| overload::Outages::of(group));
-        let second = async || match &mut outages {
-            Some(outages) => outages.second().await,
-            None => {}
+        let second = async || {
+            if let Some(outages) = &mut outages {
+                outages.second().await;
+            }
         };
         tried.push(trial.run(&fleet, group, second).await?);
     }
