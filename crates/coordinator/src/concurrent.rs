@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use pd::{Meeting, Plan, Protocol};
 use proxy::body::next_frame;
 use proxy::client::UpstreamBody;
-use proxy::{Client, Drain, Target};
+use proxy::{Client, Drain};
 use telemetry::clock::{self, Moment};
 use telemetry::coordinator::Request as Record;
 use telemetry::trace::TraceContext;
@@ -114,7 +114,7 @@ impl Legs<'_> {
         let Plan::Concurrent(bodies) = plan.map_err(|error| End::Prefill(Failed::unplanned(error)))? else {
             return Err(End::Prefill(Failed::no_candidate()));
         };
-        let mut prefilling = Some(self.spawn_prefill(&prefiller.target, bodies.prefill, bodies.rank, trace.clone()));
+        let mut prefilling = Some(self.spawn_prefill(prefiller, bodies.prefill, bodies.rank, trace.clone()));
         let response = self.decode(bodies.decode, &mut prefilling, record).await?;
         self.hold(response, prefilling, record).await
     }
@@ -134,12 +134,12 @@ impl Legs<'_> {
         }
     }
 
-    fn spawn_prefill(&self, target: &Target, body: Bytes, rank: Option<u32>, trace: TraceContext) -> Prefilling {
+    fn spawn_prefill(&self, prefiller: &Prefiller, body: Bytes, rank: Option<u32>, trace: TraceContext) -> Prefilling {
         let (tell, told) = oneshot::channel();
         let leg = OwnedLeg {
             client: self.runner.client().clone(),
             asked: Arc::clone(self.asked),
-            target: target.clone(),
+            prefiller: prefiller.clone(),
             patience: self.runner.settings().patience,
             rank,
         };
@@ -221,7 +221,7 @@ async fn until_ended(prefilling: &mut Option<Prefilling>) -> Ended {
 struct OwnedLeg {
     client: Client,
     asked: Arc<Asked>,
-    target: Target,
+    prefiller: Prefiller,
     patience: Patience,
     rank: Option<u32>,
 }
@@ -229,9 +229,16 @@ struct OwnedLeg {
 impl OwnedLeg {
     async fn run(self, body: Bytes, trace: &TraceContext) -> Ended {
         let limit = self.patience.limit;
-        let leg =
-            Leg { client: &self.client, asked: &self.asked, patience: self.patience, reads: false, rank: self.rank };
-        let answer = tokio::time::timeout(limit, prefill::once(&leg, &self.target, body, trace)).await;
+        let leg = Leg {
+            client: &self.client,
+            asked: &self.asked,
+            patience: self.patience,
+            reads: false,
+            rank: self.rank,
+            // It is not given up when the client leaves.
+            late: None,
+        };
+        let answer = tokio::time::timeout(limit, prefill::once(&leg, &self.prefiller, body, trace)).await;
         let result = match answer {
             Ok(answer) => answer.map(|answer| answer.status.as_u16()),
             Err(_) => Err(Failed::timed_out(limit)),

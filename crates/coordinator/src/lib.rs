@@ -19,6 +19,7 @@ mod asked;
 mod bootstrap;
 mod concurrent;
 mod failure;
+mod late;
 mod prefill;
 mod relay;
 mod release;

@@ -9,6 +9,7 @@ use pd::{Peer, PlanError};
 use proxy::body::{collect, next_frame};
 use proxy::client::ErrorKind as Broken;
 use proxy::{Client, ClientError, Target};
+use scopeguard::ScopeGuard;
 use telemetry::clock;
 use telemetry::coordinator::Request as Record;
 use telemetry::trace::TraceContext;
@@ -16,6 +17,7 @@ use telemetry::{Blame, Stage};
 
 use crate::asked::Asked;
 use crate::failure::{Answer, Failure, blame};
+use crate::late::Late;
 
 /// Which of a server's data-parallel ranks is to run a leg.
 const DATA_PARALLEL_RANK: HeaderName = HeaderName::from_static("x-data-parallel-rank");
@@ -86,6 +88,8 @@ pub(crate) struct Leg<'a> {
     pub(crate) reads: bool,
     /// The data-parallel rank that it must run on.
     pub(crate) rank: Option<u32>,
+    /// What frees the blocks that the engine keeps, should the client leave just when it is done.
+    pub(crate) late: Option<Late>,
 }
 
 /// Runs the prefill leg: asks the candidates in turn until one answers with success; its answer, and who it was.
@@ -123,7 +127,7 @@ async fn in_turn<'a>(
         }
         let prefiller = &prefillers[index];
         record.prefill_target(prefiller.target.authority());
-        match once(leg, &prefiller.target, body.clone(), trace).await {
+        match once(leg, prefiller, body.clone(), trace).await {
             Ok(answer) => {
                 record.prefill_done(clock::now(), answer.status.as_u16());
                 return Ok((answer.body, prefiller));
@@ -144,17 +148,33 @@ async fn in_turn<'a>(
 }
 
 /// One attempt at one candidate: the whole answer, if it is a success.
-pub(crate) async fn once(leg: &Leg<'_>, target: &Target, body: Bytes, trace: &TraceContext) -> Result<Answer, Failed> {
+pub(crate) async fn once(
+    leg: &Leg<'_>,
+    prefiller: &Prefiller,
+    body: Bytes,
+    trace: &TraceContext,
+) -> Result<Answer, Failed> {
+    let Prefiller { peer, target } = prefiller;
     let mut request = leg.asked.leg(body);
     trace.inject(request.headers_mut());
     if let Some(rank) = leg.rank {
         request.headers_mut().insert(DATA_PARALLEL_RANK, rank.into());
     }
-    let response = leg.client.send(target, request).await.map_err(|error| Failed::broken(&error))?;
-    let (head, mut stream) = response.into_parts();
+    let sent = match &leg.late {
+        Some(late) => leg.client.send_or_leave(target, request, late.on_abandoned(peer)).await,
+        None => leg.client.send(target, request).await,
+    };
+    let (head, mut stream) = sent.map_err(|error| Failed::broken(&error))?.into_parts();
     let body = if leg.reads || !head.status.is_success() {
-        let max = leg.patience.max_body;
-        collect(stream, max).await.map_err(|error| Failed::cut("prefill_response_broken", &error))?
+        let late = leg.late.as_ref().filter(|_| head.status.is_success());
+        let mut stream = scopeguard::guard(stream, |stream| {
+            if let Some(late) = late {
+                late.clone().finish(stream, peer.clone());
+            }
+        });
+        let collected = collect(&mut *stream, leg.patience.max_body).await;
+        drop(ScopeGuard::into_inner(stream));
+        collected.map_err(|error| Failed::cut("prefill_response_broken", &error))?
     } else {
         while let Some(frame) = next_frame(&mut stream).await {
             frame.map_err(|error| Failed::broken(&error))?;

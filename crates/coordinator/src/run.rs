@@ -18,6 +18,7 @@ use crate::asked::Asked;
 use crate::bootstrap::Bootstraps;
 use crate::concurrent::{Legs, Met, Prefilling};
 use crate::failure::Failure;
+use crate::late::Late;
 use crate::prefill::{self, Leg, Patience, Prefiller};
 use crate::relay::{Changes, Relay, Start};
 use crate::release::{Decoder, Release};
@@ -165,7 +166,7 @@ impl Runner {
         record: &mut Record,
     ) -> Result<Prefilled, Failure> {
         let plan = self.plan(asked)?;
-        let handover = self.prefilled(asked, &plan, prefillers, record).await?;
+        let handover = self.prefilled(asked, &plan, spare, prefillers, record).await?;
         let cached = plan.reads_prefill().then(|| CachedTokens::of(&handover));
         let decode = plan.decode(&handover);
         let release = Release::new(spare.clone(), self.settings.protocol, Arc::clone(asked), handover);
@@ -249,8 +250,9 @@ impl Runner {
 
     async fn prefilled(
         &self,
-        asked: &Asked,
+        asked: &Arc<Asked>,
         plan: &Serial<'_>,
+        spare: &Decoder,
         prefillers: &[Prefiller],
         record: &mut Record,
     ) -> Result<Handover, Failure> {
@@ -260,6 +262,12 @@ impl Runner {
             patience: self.settings.patience,
             reads: plan.reads_prefill(),
             rank: None,
+            late: plan.reads_prefill().then(|| Late {
+                decoder: spare.clone(),
+                protocol: self.settings.protocol,
+                asked: Arc::clone(asked),
+                max_body: self.settings.patience.max_body,
+            }),
         };
         let (answer, prefiller) = prefill::serial(&leg, prefillers, &plan.prefill(), record).await?;
         let handover = plan.handover(answer, &prefiller.peer).map_err(|error| Failure::Made {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::Request;
 use proxy::Body;
 use serde_json::{Value, json};
+use support::engine::Call;
 use support::{COMPLETIONS, PARAMS, World, post, prefilled, token_event};
 use telemetry::span::Status;
 
@@ -343,10 +344,7 @@ async fn a_client_that_leaves_between_the_stages_leaves_no_blocks_behind() {
     assert_eq!(world.outcome().await, cancelled("decode"));
 
     let release = world.decode.next().await;
-    let body = release.json();
-    let params: Value = serde_json::from_str(PARAMS).unwrap();
-    assert_eq!(body["kv_transfer_params"], params);
-    assert_eq!((&body["max_tokens"], &body["stream"]), (&json!(1), &json!(false)));
+    assert_releases(&release);
     assert_eq!(release.header("x-request-id"), decode.header("x-request-id"));
 
     let shutdown = support::spawn(world.sidecar.shutdown());
@@ -354,6 +352,44 @@ async fn a_client_that_leaves_between_the_stages_leaves_no_blocks_behind() {
     assert!(!shutdown.is_finished(), "a drain waits for it");
     release.json_answer(200, "{}").await;
     assert!(shutdown.await.unwrap().complete);
+}
+
+/// A decode leg for one token, so that the blocks of the prefill are fetched and freed.
+fn assert_releases(release: &Call) {
+    let body = release.json();
+    let params: Value = serde_json::from_str(PARAMS).unwrap();
+    assert_eq!(body["kv_transfer_params"], params);
+    assert_eq!((&body["max_tokens"], &body["stream"]), (&json!(1), &json!(false)));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_the_prefills_answer_is_on_its_way_leaves_no_blocks_behind() {
+    let mut world = World::start(SERIAL, &[]).await;
+    let sent = world.sending(world.disaggregated(STREAM));
+    let mut prefill = world.prefill.next().await;
+    sent.abort();
+    // The engine learns of it, but the prefill was done.
+    prefill.closed().await;
+    prefill.json_answer(200, &prefilled()).await;
+    assert_eq!(world.outcome().await, cancelled("prefill"));
+    let release = world.decode.next().await;
+    assert_releases(&release);
+    release.json_answer(200, "{}").await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_amid_the_prefills_answer_leaves_no_blocks_behind() {
+    let mut world = World::start(SERIAL, &[]).await;
+    let sent = world.sending(world.disaggregated(STREAM));
+    let mut prefill = world.prefill.next().await;
+    let answer = prefilled();
+    prefill.write(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len())).await;
+    // Whether the head has been read by then or not, the rest is waited for.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    sent.abort();
+    assert_eq!(world.outcome().await, cancelled("prefill"));
+    prefill.write(answer).await;
+    assert_releases(&world.decode.next().await);
 }
 
 // --- pooled connection found closed on reuse

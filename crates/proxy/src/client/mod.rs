@@ -9,6 +9,7 @@
 //!
 //! HTTP/2 connections are shared between requests and therefore do have a task.
 
+mod abandoned;
 mod connect;
 mod error;
 mod h1;
@@ -27,9 +28,11 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Response, Uri, header};
 use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
+use scopeguard::ScopeGuard;
 use telemetry::clock::{self, Moment};
 use tokio_util::task::TaskTracker;
 
+pub use abandoned::{Abandoned, OnAbandoned};
 pub use error::{ClientError, ErrorKind};
 pub(crate) use h2::Tracked;
 pub use target::{Target, TargetError, TlsPolicy};
@@ -38,6 +41,7 @@ pub use upstream::{Exchange, UpstreamBody};
 use crate::io::Transport;
 use crate::tls::ClientTls;
 use crate::{Body, BoxError};
+use abandoned::leave;
 use pool::{Host, Limits};
 use target::Key;
 
@@ -139,6 +143,20 @@ impl Client {
         self.send_with(target, request, |_, _| ()).await
     }
 
+    /// Like [`Client::send`], but where the future is dropped while the answer is waited for, only this side of the connection
+    /// is closed, and `on_abandoned` gets it. (Not over HTTP/2, where the stream is reset.)
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn send_or_leave(
+        &self,
+        target: &Target,
+        request: Request<Body>,
+        on_abandoned: OnAbandoned,
+    ) -> Result<Response<UpstreamBody>, ClientError> {
+        self.exchange(target, request, |_, _| (), Some(on_abandoned)).await
+    }
+
     /// Like [`Client::send`]; `prepare` may finish the headers at the moment when the request is handed to an open
     /// connection (a second time, over what it did the first time, if a stale connection makes it be sent again).
     ///
@@ -148,7 +166,20 @@ impl Client {
         &self,
         target: &Target,
         request: Request<Body>,
+        prepare: P,
+    ) -> Result<Response<UpstreamBody>, ClientError>
+    where
+        P: FnMut(&mut HeaderMap, Moment),
+    {
+        self.exchange(target, request, prepare, None).await
+    }
+
+    async fn exchange<P>(
+        &self,
+        target: &Target,
+        request: Request<Body>,
         mut prepare: P,
+        mut on_abandoned: Option<OnAbandoned>,
     ) -> Result<Response<UpstreamBody>, ClientError>
     where
         P: FnMut(&mut HeaderMap, Moment),
@@ -162,7 +193,7 @@ impl Client {
         if let Some(conn) = host.checkout() {
             self.shared.reused.fetch_add(1, Ordering::Relaxed);
             let spare = body.replay();
-            let attempt = Attempt { host: &host, conn, reused: true, retried_stale };
+            let attempt = Attempt { host: &host, conn, reused: true, retried_stale, on_abandoned: &mut on_abandoned };
             match (self.attempt(attempt, &mut parts, body, &mut prepare).await, spare) {
                 (Err(error), Some(spare)) if error.is_stale() => body = spare,
                 (outcome, _) => return outcome,
@@ -173,7 +204,7 @@ impl Client {
         }
         // Opening a connection is rare: its large future lives on the heap rather than in every caller's.
         let conn = Box::pin(self.open(&host)).await?;
-        let attempt = Attempt { host: &host, conn, reused: false, retried_stale };
+        let attempt = Attempt { host: &host, conn, reused: false, retried_stale, on_abandoned: &mut on_abandoned };
         self.attempt(attempt, &mut parts, body, &mut prepare).await
     }
 
@@ -201,7 +232,7 @@ impl Client {
     where
         P: FnMut(&mut HeaderMap, Moment),
     {
-        let Attempt { host, mut conn, reused, retried_stale } = attempt;
+        let Attempt { host, mut conn, reused, retried_stale, on_abandoned } = attempt;
         let sent = clock::now();
         prepare(&mut parts.headers, sent);
         conn.begin(parts, body);
@@ -209,9 +240,11 @@ impl Client {
             // There is no second try: a request that waits for its answer need not keep its fields.
             parts.headers = HeaderMap::new();
         }
-        let outcome = self.in_time(conn.response()).await;
-        let response = outcome.map_err(|error| error.on(reused, conn.is_answered()))?;
         let exchange = Exchange { reused, retried_stale, sent };
+        let mut waiting = scopeguard::guard(conn, |conn| leave(conn, host, exchange, on_abandoned.take()));
+        let outcome = self.in_time(waiting.response()).await;
+        let conn = ScopeGuard::into_inner(waiting);
+        let response = outcome.map_err(|error| error.on(reused, conn.is_answered()))?;
         self.reap_later();
         Ok(response.map(|()| UpstreamBody::inline(conn, Arc::clone(host), exchange)))
     }
@@ -297,6 +330,7 @@ struct Attempt<'a> {
     conn: Box<h1::Conn>,
     reused: bool,
     retried_stale: bool,
+    on_abandoned: &'a mut Option<OnAbandoned>,
 }
 
 /// Closes connections that waited too long, twice per time-out, until the client is gone.

@@ -88,6 +88,19 @@ impl Conn {
         self.lasting &= !connection_says(&parts.headers, "close");
     }
 
+    /// Whether all of the request has been sent.
+    pub(super) fn is_sent(&self) -> bool {
+        self.upload.is_none()
+    }
+
+    /// Closes this side: nothing more is sent, and what comes can still be read.
+    pub(super) fn hang_up(&mut self) {
+        self.lasting = false;
+        let mut quiet = Context::from_waker(Waker::noop());
+        // Of plain TCP this is done at once; where TLS cannot take leave at once, the connection is closed a little later.
+        let _ = self.transport.poll_shutdown(&mut quiet);
+    }
+
     /// Sends the request and waits for the response head; an answer may come before all of the body is sent.
     pub(super) async fn response(&mut self) -> Result<Response<()>, ClientError> {
         poll_fn(|cx| self.poll_head(cx)).await
