@@ -12,6 +12,8 @@ use crate::wire::{Message, Role};
 
 /// Longest wait for what the client leaves after.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// So many prompts there are: a gateway with a tokenizer remembers prompts, within bounds that a bench need not fill.
+const PROMPTS: u64 = 1_000;
 
 /// What a client leaves after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +60,9 @@ impl Client {
 
     fn request(&self, front: SocketAddr, watch: u64) -> Vec<u8> {
         let Self { order, tokens, .. } = self;
+        let prompt = watch % PROMPTS;
         let body = format!(
-            r#"{{"model":"bench","messages":[{{"role":"user","content":"{watch}: stay a while."}}],"max_tokens":{tokens},"stream":true,"user":"{order};watch={watch}"}}"#
+            r#"{{"model":"bench","messages":[{{"role":"user","content":"{prompt}: stay a while."}}],"max_tokens":{tokens},"stream":true,"user":"{order};watch={watch}"}}"#
         );
         post(front, "/v1/chat/completions", &format!("bench-leaver-{watch}"), &body)
     }
