@@ -31,9 +31,12 @@ pub struct Args {
     /// How long the load of each protocol lasts
     #[arg(long, value_name = "TIME", default_value = "8s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
-    /// Place all requests by schedulers in full mode, which know the engines by what they say of themselves [default: the
-    /// protocols take turns, full mode and lite mode]
+    /// Place requests by schedulers, the protocols in turn in full mode and in lite mode: every panel has data, at a cost that
+    /// the bounds on time can feel on two cores [default: instances take turns]
     #[arg(long)]
+    pub schedulers: bool,
+    /// Place all requests by schedulers in full mode, which know the engines by what they say of themselves
+    #[arg(long, conflicts_with = "schedulers")]
     pub full_mode: bool,
     /// Redis for what engines say of themselves, `redis://[[user]:password@]host[:port]`, without a database: each protocol
     /// takes one [default: this process's memory]
@@ -124,7 +127,8 @@ fn placing(args: &Args) -> Placing {
     match (&args.cms, args.full_mode) {
         (Some(url), _) => Placing::InRedis(url.clone()),
         (None, true) => Placing::InMemory,
-        (None, false) => Placing::Alternating,
+        (None, false) if args.schedulers => Placing::Alternating,
+        (None, false) => Placing::InTurn,
     }
 }
 

@@ -85,7 +85,7 @@ export async function fixture() {
   const folder = mkdtempSync(join(tmpdir(), "candor-page-"));
   const listen = `127.0.0.1:${await freePort()}`;
   const from = Date.now();
-  const demo = start(["demo", "--keep", "--streams=8", "--duration=5s", `--directory=${folder}`, `--observatory-listen=${listen}`]);
+  const demo = start(["demo", "--keep", "--schedulers", "--streams=8", "--duration=5s", `--directory=${folder}`, `--observatory-listen=${listen}`]);
   await until("the end of the demo's load", demo, () => demo.printed.includes("everything stays up"));
   // One engine of a kind fails now and then: sidecar and gateway have to try again.
   for (const engine of [...listed(demo.printed, "prefill engine 0"), ...listed(demo.printed, "decode engine 0")]) {
