@@ -1,6 +1,6 @@
 // The keyboard: `[` and `]` step through the views; other keys press the button that carries them.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import { VIEWS, current } from "./nav";
 import { type Route, go, zoomBack } from "./route";
@@ -18,7 +18,7 @@ const KEYS: [string, string][] = [
 ];
 
 export function useKeys(route: Route): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       if (event.key === "Escape") {
         // Whatever is open closes first.

@@ -1,12 +1,13 @@
 // A button with a list under it, for the keyboard as well.
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 export function Menu({ label, title, children }: { label: ComponentChildren; title: string; children: (close: () => void) => ComponentChildren }) {
   const [open, setOpen] = useState(false);
   const root = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  // Before the list is on the screen: whoever sees it may press a key at once.
+  useLayoutEffect(() => {
     if (!open) return undefined;
     const outside = (event: Event) => {
       if (!root.current?.contains(event.target as Node)) setOpen(false);
