@@ -7,10 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use pd::{Peer, Protocol};
 use proxy::body::collect;
-use proxy::client::{Abandoned, OnAbandoned, UpstreamBody};
+use proxy::client::{Abandoned, UpstreamBody};
 
 use crate::asked::Asked;
 use crate::release::{Decoder, Release};
@@ -18,49 +17,41 @@ use crate::release::{Decoder, Release};
 /// An answer that has not come this long after the client left was not on its way.
 const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
-/// What it takes to free the blocks of a prefill.
-#[derive(Clone)]
-pub(crate) struct Late {
+/// What it takes to free the blocks of a prefill. Nothing of it is copied unless a client leaves.
+#[derive(Clone, Copy)]
+pub(crate) struct Late<'a> {
     /// Who frees them.
-    pub(crate) decoder: Decoder,
+    pub(crate) decoder: &'a Decoder,
     pub(crate) protocol: Protocol,
-    pub(crate) asked: Arc<Asked>,
+    pub(crate) asked: &'a Arc<Asked>,
     /// The longest answer that is read.
     pub(crate) max_body: usize,
 }
 
-impl Late {
-    /// What to do with a leg to `peer` that its client leaves.
-    pub(crate) fn on_abandoned(&self, peer: &Peer) -> OnAbandoned {
-        let (late, peer) = (self.clone(), peer.clone());
-        Box::new(move |abandoned| {
-            let drain = late.decoder.drain.clone();
-            drain.spawn(async move {
-                if let Ok(Some(answer)) = tokio::time::timeout(ON_ITS_WAY, late.answer(abandoned)).await {
-                    late.release(answer, &peer);
-                }
-            });
-        })
-    }
-
-    /// Reads the rest of an answer whose head was there when the client left.
-    pub(crate) fn finish(self, body: UpstreamBody, peer: Peer) {
-        let drain = self.decoder.drain.clone();
-        drain.spawn(async move {
-            if let Ok(Ok(answer)) = tokio::time::timeout(ON_ITS_WAY, collect(body, self.max_body)).await {
-                self.release(answer, &peer);
-            }
+impl Late<'_> {
+    /// Waits for the answer of `peer`, should it be on its way.
+    pub(crate) fn wait(self, abandoned: Abandoned, peer: &Peer) {
+        self.take(peer, async {
+            let answer = abandoned.answer().await.ok()?;
+            answer.status().is_success().then(|| answer.into_body())
         });
     }
 
-    async fn answer(&self, abandoned: Abandoned) -> Option<Bytes> {
-        let answer = abandoned.answer().await.ok().filter(|answer| answer.status().is_success())?;
-        collect(answer.into_body(), self.max_body).await.ok()
+    /// Reads the rest of an answer of `peer` whose head was there when the client left.
+    pub(crate) fn finish(self, body: UpstreamBody, peer: &Peer) {
+        self.take(peer, std::future::ready(Some(body)));
     }
 
-    fn release(&self, answer: Bytes, peer: &Peer) {
-        let plan = self.protocol.serial(self.asked.api, &self.asked.body);
-        let Some(Ok(handover)) = plan.map(|plan| plan.handover(answer, peer)) else { return };
-        drop(Release::new(self.decoder.clone(), self.protocol, Arc::clone(&self.asked), handover));
+    fn take(self, peer: &Peer, body: impl Future<Output = Option<UpstreamBody>> + Send + 'static) {
+        let Self { protocol, max_body, .. } = self;
+        let (decoder, asked, peer) = (self.decoder.clone(), Arc::clone(self.asked), peer.clone());
+        let answer = async move { collect(body.await?, max_body).await.ok() };
+        self.decoder.drain.spawn(async move {
+            let Ok(Some(answer)) = tokio::time::timeout(ON_ITS_WAY, answer).await else { return };
+            let plan = protocol.serial(asked.api, &asked.body);
+            if let Some(handover) = plan.and_then(|plan| plan.handover(answer, &peer).ok()) {
+                drop(Release::new(decoder, protocol, asked, handover));
+            }
+        });
     }
 }

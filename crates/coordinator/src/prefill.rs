@@ -89,7 +89,7 @@ pub(crate) struct Leg<'a> {
     /// The data-parallel rank that it must run on.
     pub(crate) rank: Option<u32>,
     /// What frees the blocks that the engine keeps, should the client leave just when it is done.
-    pub(crate) late: Option<Late>,
+    pub(crate) late: Option<Late<'a>>,
 }
 
 /// Runs the prefill leg: asks the candidates in turn until one answers with success; its answer, and who it was.
@@ -160,16 +160,16 @@ pub(crate) async fn once(
     if let Some(rank) = leg.rank {
         request.headers_mut().insert(DATA_PARALLEL_RANK, rank.into());
     }
-    let sent = match &leg.late {
-        Some(late) => leg.client.send_or_leave(target, request, late.on_abandoned(peer)).await,
+    let sent = match leg.late {
+        Some(late) => leg.client.send_or_leave(target, request, &mut |abandoned| late.wait(abandoned, peer)).await,
         None => leg.client.send(target, request).await,
     };
     let (head, mut stream) = sent.map_err(|error| Failed::broken(&error))?.into_parts();
     let body = if leg.reads || !head.status.is_success() {
-        let late = leg.late.as_ref().filter(|_| head.status.is_success());
+        let late = leg.late.filter(|_| head.status.is_success());
         let mut stream = scopeguard::guard(stream, |stream| {
             if let Some(late) = late {
-                late.clone().finish(stream, peer.clone());
+                late.finish(stream, peer);
             }
         });
         let collected = collect(&mut *stream, leg.patience.max_body).await;

@@ -262,10 +262,10 @@ impl Runner {
             patience: self.settings.patience,
             reads: plan.reads_prefill(),
             rank: None,
-            late: plan.reads_prefill().then(|| Late {
-                decoder: spare.clone(),
+            late: plan.reads_prefill().then_some(Late {
+                decoder: spare,
                 protocol: self.settings.protocol,
-                asked: Arc::clone(asked),
+                asked,
                 max_body: self.settings.patience.max_body,
             }),
         };

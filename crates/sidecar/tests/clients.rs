@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{World, prefilled};
+use support::World;
 use telemetry::exposition::Scrape;
 
 const STREAM: &str = r#"{"model":"m","prompt":"p","stream":true,"max_tokens":8}"#;
@@ -30,21 +30,13 @@ async fn a_client_that_leaves_is_timed_to_the_closing_of_the_engines_connection(
     prefill.closed().await;
     world.ended(1).await;
 
-    let sent = world.sending(world.disaggregated(STREAM));
-    world.prefill.next().await.json_answer(200, &prefilled()).await;
-    let mut decode = world.decode.next().await;
+    let (sent, mut decode) = world.decoding(STREAM).await;
     sent.abort();
     decode.closed().await;
     world.decode.next().await.json_answer(200, "{}").await;
     world.ended(2).await;
 
-    let sent = world.sending(world.disaggregated(STREAM));
-    world.prefill.next().await.json_answer(200, &prefilled()).await;
-    let mut decode = world.decode.next().await;
-    decode.begin_stream().await;
-    decode.token("a").await;
-    let mut reply = sent.await.unwrap();
-    reply.until("a").await;
+    let (reply, mut decode) = world.streaming(STREAM).await;
     drop(reply);
     decode.closed().await;
 
@@ -59,9 +51,7 @@ async fn a_client_that_leaves_is_timed_to_the_closing_of_the_engines_connection(
 #[tokio::test]
 async fn gaps_between_tokens_are_stalls_with_their_phase_and_first_tokens_are_followed() {
     let mut world = World::start("nixlv2", WATCHFUL).await;
-    let sent = world.sending(world.disaggregated(STREAM));
-    world.prefill.next().await.json_answer(200, &prefilled()).await;
-    let mut decode = world.decode.next().await;
+    let (sent, mut decode) = world.decoding(STREAM).await;
     decode.begin_stream().await;
     for (text, pause) in [("a", 150), ("b", 0), ("c", 150), ("d", 150), ("e", 0)] {
         decode.token(text).await;
@@ -81,9 +71,7 @@ async fn gaps_between_tokens_are_stalls_with_their_phase_and_first_tokens_are_fo
 #[tokio::test]
 async fn a_client_that_does_not_read_is_told_from_an_engine_that_does_not_write() {
     let mut world = World::start("nixlv2", WATCHFUL).await;
-    let sent = world.sending(world.disaggregated(STREAM));
-    world.prefill.next().await.json_answer(200, &prefilled()).await;
-    let mut decode = world.decode.next().await;
+    let (sent, mut decode) = world.decoding(STREAM).await;
     decode.begin_stream().await;
     // More than the sockets on the way hold, so that somebody has to wait.
     let long = "x".repeat(60_000);

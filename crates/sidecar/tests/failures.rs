@@ -9,8 +9,7 @@ use std::time::Duration;
 use http::Request;
 use proxy::Body;
 use serde_json::{Value, json};
-use support::engine::Call;
-use support::{COMPLETIONS, PARAMS, World, post, prefilled, token_event};
+use support::{COMPLETIONS, Call, PARAMS, World, post, prefilled, token_event};
 use telemetry::span::Status;
 
 const STREAM: &str = r#"{"model":"m","prompt":"p","stream":true,"max_tokens":50}"#;
@@ -225,13 +224,7 @@ async fn a_decoder_that_is_down_is_a_503() {
 async fn a_decoder_that_dies_mid_stream_ends_in_an_error_event() {
     for (protocol, half) in [(SERIAL, false), (SERIAL, true), ("lmcache", false), ("lmcache", true)] {
         let mut world = World::start(protocol, &[]).await;
-        let sent = world.sending(world.disaggregated(STREAM));
-        world.prefill.next().await.json_answer(200, &prefilled()).await;
-        let mut decode = world.decode.next().await;
-        decode.begin_stream().await;
-        decode.token("a").await;
-        let mut reply = sent.await.unwrap();
-        reply.until("a").await;
+        let (mut reply, mut decode) = world.streaming(STREAM).await;
         if half {
             decode.chunk("data: {\"choices\":[{\"te").await;
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -336,9 +329,7 @@ async fn a_concurrent_prefill_outlives_its_client_and_the_decode_does_not() {
 #[tokio::test]
 async fn a_client_that_leaves_between_the_stages_leaves_no_blocks_behind() {
     let mut world = World::start(SERIAL, &[]).await;
-    let sent = world.sending(world.disaggregated(STREAM));
-    world.prefill.next().await.json_answer(200, &prefilled()).await;
-    let mut decode = world.decode.next().await;
+    let (sent, mut decode) = world.decoding(STREAM).await;
     sent.abort();
     decode.closed().await;
     assert_eq!(world.outcome().await, cancelled("decode"));
@@ -412,13 +403,7 @@ async fn a_connection_that_was_closed_while_it_waited_is_replaced_unseen() {
 async fn a_client_that_leaves_mid_stream_closes_the_decode_leg_at_once() {
     for protocol in [SERIAL, "lmcache", CONCURRENT] {
         let mut world = World::start(protocol, &[]).await;
-        let sent = world.sending(world.disaggregated(STREAM));
-        world.prefill.next().await.json_answer(200, &prefilled()).await;
-        let mut decode = world.decode.next().await;
-        decode.begin_stream().await;
-        decode.token("a").await;
-        let mut reply = sent.await.unwrap();
-        reply.until("a").await;
+        let (reply, mut decode) = world.streaming(STREAM).await;
         drop(reply);
         decode.closed().await;
         assert_eq!(world.outcome().await, cancelled("relay"), "{protocol}");

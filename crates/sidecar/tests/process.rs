@@ -185,9 +185,7 @@ async fn the_counts_are_the_clients() {
     let mut prefill = world.prefill.next().await;
     sent.abort();
     prefill.closed().await;
-    let sent = world.sending(world.disaggregated(STREAM));
-    world.prefill.next().await.json_answer(200, &prefilled()).await;
-    let mut decode = world.decode.next().await;
+    let (sent, mut decode) = world.decoding(STREAM).await;
     sent.abort();
     decode.closed().await;
     world.decode.next().await.json_answer(200, "{}").await;

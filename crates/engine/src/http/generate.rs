@@ -88,11 +88,7 @@ async fn in_room(
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message)
     })?;
     let stream = parsed.stream;
-    let parsed = Parsed { max_tokens: 1, min_tokens: 0, n: 1, ..parsed };
-    let route = Route { hold: true, ..Route::default() };
-    let mut answer = submit(&engine, &parsed, prompt, route, meta, fault);
-    answer.finish_all().await;
-    seat.set_ready();
+    let answer = computed(&engine, parsed, prompt, meta, fault, &mut seat).await;
     // Whether decode took it or let the time pass: the memory is needed.
     let _ = tokio::time::timeout(patience, seat.done()).await;
     answer.release_holds();
@@ -109,11 +105,7 @@ async fn kept(
     mut seat: Seat,
 ) -> Result<Response<Body>, Refusal> {
     let patience = engine.config.room_timeout;
-    let parsed = Parsed { max_tokens: 1, min_tokens: 0, n: 1, ..parsed };
-    let route = Route { hold: true, ..Route::default() };
-    let mut answer = submit(&engine, &parsed, prompt, route, meta, fault);
-    answer.finish_all().await;
-    seat.set_ready();
+    let answer = computed(&engine, parsed, prompt, meta, fault, &mut seat).await;
     let held = answer.holds();
     let keeper = Arc::clone(&engine);
     engine.background.spawn(async move {
@@ -124,6 +116,23 @@ async fn kept(
         }
     });
     answer.into_document().await
+}
+
+/// Computes a prompt and keeps its KV for whoever sits at the other end of the transfer.
+async fn computed(
+    engine: &Arc<Engine>,
+    parsed: Parsed,
+    prompt: BlockChain,
+    meta: Meta,
+    fault: Fault,
+    seat: &mut Seat,
+) -> Answer {
+    let parsed = Parsed { max_tokens: 1, min_tokens: 0, n: 1, ..parsed };
+    let route = Route { hold: true, ..Route::default() };
+    let mut answer = submit(engine, &parsed, prompt, route, meta, fault);
+    answer.finish_all().await;
+    seat.set_ready();
+    answer
 }
 
 /// Puts every choice of a request into the instance.

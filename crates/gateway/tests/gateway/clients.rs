@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use telemetry::exposition::Scrape;
 
-use crate::support::{CHAT, Engine, Gateway, LAST, STREAM, soon, token};
+use crate::support::{CHAT, Engine, Gateway, LAST, STREAM, first_token, soon, token};
 
 /// A gateway before `engine` that calls a tenth of a second a stall and follows every first token.
 async fn watchful(engine: &Engine) -> Gateway {
@@ -36,10 +36,7 @@ async fn a_client_that_leaves_is_timed_to_the_closing_of_the_engines_connection(
     let mut client = gateway.client().await;
     client.post(CHAT, STREAM).await;
     let mut call = engine.call().await;
-    call.open().await;
-    call.event(&token("a")).await;
-    client.head().await;
-    client.data().await;
+    first_token(&mut client, &mut call).await;
     drop(client);
     soon(call.closed()).await;
     let scrape = gateway.settled(2).await;

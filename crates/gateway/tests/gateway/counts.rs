@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{CHAT, Call, Client, Engine, Gateway, LAST, STREAM, USAGE, count, soon, token};
+use crate::support::{CHAT, Call, Client, Engine, Gateway, LAST, STREAM, USAGE, count, first_token, soon};
 
 const WHOLE: &str = r#"{"model":"tiny"}"#;
 
@@ -40,10 +40,7 @@ async fn a_client_that_leaves_mid_stream_is_felt_by_the_engine_and_counted() {
     let mut client = gateway.client().await;
     client.post(CHAT, STREAM).await;
     let mut call = engine.call().await;
-    call.open().await;
-    call.event(&token("a")).await;
-    client.head().await;
-    client.data().await;
+    first_token(&mut client, &mut call).await;
     drop(client);
     soon(call.closed()).await;
     let scrape = gateway.settled(1).await;
@@ -113,10 +110,7 @@ async fn go(way: usize, client: &mut Client, engine: &mut Engine) -> u16 {
         _ => {
             client.post(CHAT, STREAM).await;
             let mut call = engine.call().await;
-            call.open().await;
-            call.event(&token("a")).await;
-            client.head().await;
-            client.data().await;
+            first_token(client, &mut call).await;
             499
         }
     }

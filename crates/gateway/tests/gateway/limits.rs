@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::support::{Answer, CHAT, Call, Client, Engine, Gateway, LAST, STREAM, USAGE, count, key_line, soon, token};
+use super::support::{
+    Answer, CHAT, Call, Client, Engine, Gateway, LAST, STREAM, USAGE, count, first_token, key_line, soon, token,
+};
 
 const PLAIN: &str = r#"{"model":"tiny"}"#;
 const COMPLETIONS: &str = "/v1/completions";
@@ -201,10 +203,7 @@ async fn however_a_request_ends_its_place_and_what_it_did_not_use_are_given_back
         let (mut client, mut call) = world.begun(CHAT, STREAM).await;
         is_limited(&world.refused("open", CHAT, PLAIN).await, "the model `tiny`", "requests in flight");
         if opened {
-            call.open().await;
-            call.event(&token("a")).await;
-            client.head().await;
-            client.data().await;
+            first_token(&mut client, &mut call).await;
         }
         drop(client);
         soon(call.closed()).await;

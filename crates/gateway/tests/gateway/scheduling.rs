@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::support::{
-    CHAT, Client, Engine, Gateway, LAST, STREAM, Scheduler, USAGE, instance, nobody, put_tokenizer, soon, token,
+    CHAT, Client, Engine, Gateway, LAST, STREAM, Scheduler, USAGE, first_token, instance, nobody, put_tokenizer, soon,
+    token,
 };
 
 const PLAIN: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"hi"}]}"#;
@@ -166,10 +167,7 @@ async fn without_full_mode_everything_is_given_back_however_the_request_ends() {
     let mut client = asking(&gateway, "", STREAM).await;
     scheduler.call_to("/schedule").await.place(std::slice::from_ref(&there)).await;
     let mut call = soon(engine.call()).await;
-    call.open().await;
-    call.event(&token("a")).await;
-    client.head().await;
-    client.data().await;
+    first_token(&mut client, &mut call).await;
     drop(client);
     soon(call.closed()).await;
     assert_eq!(released(&mut scheduler, 1).await, std::slice::from_ref(&id));
@@ -182,21 +180,27 @@ async fn without_full_mode_everything_is_given_back_however_the_request_ends() {
     assert_eq!(released(&mut scheduler, 1).await, [id]);
 }
 
-#[tokio::test]
-async fn the_prefill_instance_is_given_back_with_the_first_token() {
-    let mut decode = Engine::start().await;
-    let prefill: SocketAddr = "127.0.0.1:9".parse().unwrap();
-    let mut scheduler = Scheduler::start().await;
-    let gateway = Gateway::with(|args| {
-        args.with("prefill-endpoints", prefill.to_string())
+/// A prefill instance that sidecars are told of; nobody is there.
+const PREFILL: &str = "127.0.0.1:9";
+
+/// A gateway with `PREFILL` and the sidecar of `decode`, and one more setting.
+async fn disaggregating(decode: &Engine, scheduler: &Scheduler, (setting, value): (&str, &str)) -> Gateway {
+    Gateway::with(|args| {
+        args.with("prefill-endpoints", PREFILL)
             .with("decode-endpoints", decode.addr.to_string())
             .with("scheduler-endpoints", scheduler.addr.to_string())
-            .with("enable-full-mode-scheduling", "false")
+            .with(setting, value)
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn the_prefill_instance_is_given_back_with_the_first_token() {
+    let (mut decode, mut scheduler) = (Engine::start().await, Scheduler::start().await);
+    let gateway = disaggregating(&decode, &scheduler, ("enable-full-mode-scheduling", "false")).await;
     scheduler.gateway().await;
     let mut client = asking(&gateway, "", STREAM).await;
-    let (p, d) = (instance("prefill", prefill), instance("decode", decode.addr));
+    let (p, d) = (instance("prefill", PREFILL.parse().unwrap()), instance("decode", decode.addr));
     let asked = scheduler.call_to("/schedule").await.place(&[p.clone(), d.clone()]).await;
     assert_eq!(asked["scheduling_mode"], "pd_batch");
     let mut call = soon(decode.call()).await;
@@ -211,18 +215,10 @@ async fn the_prefill_instance_is_given_back_with_the_first_token() {
 
 #[tokio::test]
 async fn stages_can_be_asked_for_one_after_the_other() {
-    let mut decode = Engine::start().await;
-    let prefill: SocketAddr = "127.0.0.1:9".parse().unwrap();
-    let mut scheduler = Scheduler::start().await;
-    let gateway = Gateway::with(|args| {
-        args.with("prefill-endpoints", prefill.to_string())
-            .with("decode-endpoints", decode.addr.to_string())
-            .with("scheduler-endpoints", scheduler.addr.to_string())
-            .with("separate-pd-scheduling", "true")
-    })
-    .await;
+    let (mut decode, mut scheduler) = (Engine::start().await, Scheduler::start().await);
+    let gateway = disaggregating(&decode, &scheduler, ("separate-pd-scheduling", "true")).await;
     let mut client = asking(&gateway, "", PLAIN).await;
-    for (stage, addr) in [("prefill", prefill), ("decode", decode.addr)] {
+    for (stage, addr) in [("prefill", PREFILL.parse().unwrap()), ("decode", decode.addr)] {
         let asked = scheduler.call_to("/schedule").await.place(&[instance(stage, addr)]).await;
         assert_eq!((&asked["scheduling_mode"], &asked["scheduling_stage"]), (&json!("pd_staged"), &json!(stage)));
     }

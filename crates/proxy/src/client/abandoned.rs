@@ -22,7 +22,7 @@ pub struct Abandoned {
 }
 
 /// What is done with an exchange whose caller leaves.
-pub type OnAbandoned = Box<dyn FnOnce(Abandoned) + Send>;
+pub type OnAbandoned<'a> = &'a mut (dyn FnMut(Abandoned) + Send);
 
 impl Abandoned {
     /// The answer, where it was on its way already.
@@ -37,7 +37,12 @@ impl Abandoned {
 }
 
 /// Ends an exchange that nobody waits for any more. One whose request was sent only in part has no answer.
-pub(super) fn leave(mut conn: Box<h1::Conn>, host: &Arc<Host>, exchange: Exchange, on_abandoned: Option<OnAbandoned>) {
+pub(super) fn leave(
+    mut conn: Box<h1::Conn>,
+    host: &Arc<Host>,
+    exchange: Exchange,
+    on_abandoned: Option<OnAbandoned<'_>>,
+) {
     if let Some(on_abandoned) = on_abandoned.filter(|_| conn.is_sent()) {
         conn.hang_up();
         on_abandoned(Abandoned { conn, host: Arc::clone(host), exchange });

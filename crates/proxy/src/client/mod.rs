@@ -152,7 +152,7 @@ impl Client {
         &self,
         target: &Target,
         request: Request<Body>,
-        on_abandoned: OnAbandoned,
+        on_abandoned: OnAbandoned<'_>,
     ) -> Result<Response<UpstreamBody>, ClientError> {
         self.exchange(target, request, |_, _| (), Some(on_abandoned)).await
     }
@@ -179,7 +179,7 @@ impl Client {
         target: &Target,
         request: Request<Body>,
         mut prepare: P,
-        mut on_abandoned: Option<OnAbandoned>,
+        mut on_abandoned: Option<OnAbandoned<'_>>,
     ) -> Result<Response<UpstreamBody>, ClientError>
     where
         P: FnMut(&mut HeaderMap, Moment),
@@ -193,7 +193,13 @@ impl Client {
         if let Some(conn) = host.checkout() {
             self.shared.reused.fetch_add(1, Ordering::Relaxed);
             let spare = body.replay();
-            let attempt = Attempt { host: &host, conn, reused: true, retried_stale, on_abandoned: &mut on_abandoned };
+            let attempt = Attempt {
+                host: &host,
+                conn,
+                reused: true,
+                retried_stale,
+                on_abandoned: on_abandoned.as_deref_mut().map(|left| left as _),
+            };
             match (self.attempt(attempt, &mut parts, body, &mut prepare).await, spare) {
                 (Err(error), Some(spare)) if error.is_stale() => body = spare,
                 (outcome, _) => return outcome,
@@ -204,7 +210,13 @@ impl Client {
         }
         // Opening a connection is rare: its large future lives on the heap rather than in every caller's.
         let conn = Box::pin(self.open(&host)).await?;
-        let attempt = Attempt { host: &host, conn, reused: false, retried_stale, on_abandoned: &mut on_abandoned };
+        let attempt = Attempt {
+            host: &host,
+            conn,
+            reused: false,
+            retried_stale,
+            on_abandoned: on_abandoned.map(|left| left as _),
+        };
         self.attempt(attempt, &mut parts, body, &mut prepare).await
     }
 
@@ -241,7 +253,7 @@ impl Client {
             parts.headers = HeaderMap::new();
         }
         let exchange = Exchange { reused, retried_stale, sent };
-        let mut waiting = scopeguard::guard(conn, |conn| leave(conn, host, exchange, on_abandoned.take()));
+        let mut waiting = scopeguard::guard(conn, |conn| leave(conn, host, exchange, on_abandoned));
         let outcome = self.in_time(waiting.response()).await;
         let conn = ScopeGuard::into_inner(waiting);
         let response = outcome.map_err(|error| error.on(reused, conn.is_answered()))?;
@@ -330,7 +342,7 @@ struct Attempt<'a> {
     conn: Box<h1::Conn>,
     reused: bool,
     retried_stale: bool,
-    on_abandoned: &'a mut Option<OnAbandoned>,
+    on_abandoned: Option<OnAbandoned<'a>>,
 }
 
 /// Closes connections that waited too long, twice per time-out, until the client is gone.

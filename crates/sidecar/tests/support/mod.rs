@@ -22,7 +22,7 @@ use telemetry::span::SpanRecord;
 use telemetry::{Batch, MemorySpans, SpanExport, Telemetry, TelemetryConfig};
 
 #[allow(unused_imports, reason = "every test file uses a part of it")]
-pub use engine::{Engine, SOON, token_event};
+pub use engine::{Call, Engine, SOON, token_event};
 
 pub const COMPLETIONS: &str = "/v1/completions";
 
@@ -62,6 +62,23 @@ impl World {
     pub fn sending(&self, request: Request<Body>) -> tokio::task::JoinHandle<Reply> {
         let (client, addr) = (self.client.clone(), self.sidecar.addr);
         spawn(async move { send(&client, addr, request).await })
+    }
+
+    /// Sends a request whose prefill is answered; the decode engine has its leg.
+    pub async fn decoding(&mut self, body: &str) -> (tokio::task::JoinHandle<Reply>, Call) {
+        let sent = self.sending(self.disaggregated(body));
+        self.prefill.next().await.json_answer(200, &prefilled()).await;
+        (sent, self.decode.next().await)
+    }
+
+    /// The same, and the client has read its first token, `a`.
+    pub async fn streaming(&mut self, body: &str) -> (Reply, Call) {
+        let (sent, mut decode) = self.decoding(body).await;
+        decode.begin_stream().await;
+        decode.token("a").await;
+        let mut reply = sent.await.unwrap();
+        reply.until("a").await;
+        (reply, decode)
     }
 
     /// A scrape of the metrics port.

@@ -33,6 +33,14 @@ pub fn token(text: &str) -> String {
     format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":null}}]}}"#)
 }
 
+/// The engine sends its first token, and the client reads it.
+pub async fn first_token(client: &mut Client, call: &mut Call) {
+    call.open().await;
+    call.event(&token("a")).await;
+    client.head().await;
+    client.data().await;
+}
+
 pub struct Gateway {
     pub addr: SocketAddr,
     pub running: Running,
