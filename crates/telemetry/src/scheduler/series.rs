@@ -169,7 +169,10 @@ impl Shown {
             for (metric, _) in key.metrics().zip(gauges).filter(|(_, gauge)| gauge.is_some()) {
                 registry.gauge(metric).remove(key.labels());
             }
-            registry.counter::<2>(&catalogue::DISPATCH_TOTAL).remove([&key.instance, key.infer_type]);
+            // Its count goes with the instance, not with a model that it serves under another name now.
+            if !self.instances.keys().any(|stays| stays.is_of(key)) {
+                registry.counter::<2>(&catalogue::DISPATCH_TOTAL).remove([&key.instance, key.infer_type]);
+            }
         }
         self.show_imbalances(registry, imbalances);
     }
@@ -192,6 +195,10 @@ impl Key {
     fn of(reading: &Reading<'_>, is_cms: bool) -> Self {
         let Reading { instance, infer_type, model, .. } = *reading;
         Self { instance: instance.into(), infer_type, model: model.into(), is_cms }
+    }
+
+    fn is_of(&self, other: &Self) -> bool {
+        (&self.instance, self.infer_type) == (&other.instance, other.infer_type)
     }
 
     fn metrics(&self) -> Box<dyn Iterator<Item = &'static Metric>> {

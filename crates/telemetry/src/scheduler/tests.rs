@@ -68,6 +68,29 @@ async fn every_attempt_is_counted_and_failed_where_nobody_settles_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_instances_placements_are_counted_on_when_its_model_becomes_known() {
+    let recorder = recorder(true);
+    let choice = Choice {
+        infer_type: "decode",
+        instance: "a",
+        model: "",
+        candidates: 1,
+        fallback: false,
+        requests: 1,
+        tokens: None,
+        inputs: None,
+    };
+    let placed = || recorder.begin(&HeaderMap::new(), now()).placed(&decided(now()), &[choice]);
+    let count =
+        |readings: &[Reading<'_>]| scrape(&recorder, readings, &[]).value("scheduler_instance_dispatch_total", &[]);
+    placed();
+    assert_eq!(count(&[Reading { model: "", ..reading("a") }]), Some(1.0));
+    placed();
+    assert_eq!(count(&[reading("a")]), Some(2.0));
+    assert_eq!(count(&[]), None, "gone");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instances_series_come_and_go_with_it() {
     let recorder = recorder(true);
     let mut known = reading("a");
