@@ -131,7 +131,7 @@ impl Process {
 
     /// CPU time of the process so far, in ns: of all its threads, those that have ended too.
     pub(crate) fn cpu_ns(&self) -> Result<u64, ProcessError> {
-        let pid = i32::try_from(self.child.id()).map_or_else(|_| Pid::this(), Pid::from_raw);
+        let pid = Pid::from_raw(self.child.id().cast_signed());
         let spent = clock_getcpuclockid(pid).and_then(clock_gettime).map_err(|_| self.unwell("is gone".to_owned()))?;
         Ok(spent.tv_sec() as u64 * SECOND + spent.tv_nsec() as u64)
     }
