@@ -162,6 +162,7 @@ impl External {
             spans: spans.as_ref(),
             metrics: delta.as_ref(),
             faults: self.faults,
+            coordinated: true,
             bounds: self.bounds,
         };
         Ok(evidence.verdict())

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::compare::TRUE_TTFT;
+use crate::compare::{GATEWAY_TTFT, TRUE_TTFT};
 use crate::table::{Table, grouped, three};
 use crate::verdict::{EngineClaim, LatencyCheck, Verdict};
 
@@ -38,7 +38,8 @@ pub(crate) fn write(verdicts: &[Verdict], to: &mut dyn Write) -> io::Result<()> 
 
 fn line(verdict: &Verdict) -> Vec<String> {
     let mut cells = vec![verdict.title.clone(), three(verdict.run.ttft_ms.p50)];
-    match verdict.latencies.iter().find(|check| check.name == TRUE_TTFT) {
+    let check = |name| verdict.latencies.iter().find(move |check| check.name == name);
+    match check(TRUE_TTFT).or_else(|| check(GATEWAY_TTFT)) {
         Some(check) => cells.extend(difference(check)),
         None => cells.extend(std::iter::repeat_n("-".to_owned(), 5)),
     }

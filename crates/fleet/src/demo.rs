@@ -19,6 +19,10 @@ use crate::trial::{Trial, Tried};
 /// How often what an engine failed is tried again. Nothing fails here by itself; a person may make it (`/admin/faults`).
 const RETRIES: u8 = 2;
 
+/// Groups of neutral engines, beside the protocols where schedulers are shown: one behind a scheduler in full mode and one
+/// behind one in lite mode, as these alternate.
+const NEUTRAL: [&str; 2] = ["neutral1", "neutral2"];
+
 /// Arguments of `candor demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -31,8 +35,8 @@ pub struct Args {
     /// How long the load of each protocol lasts
     #[arg(long, value_name = "TIME", default_value = "8s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
-    /// Place requests by schedulers, the protocols in turn in full mode and in lite mode: every panel has data, at a cost that
-    /// the bounds on time can feel on two cores [default: instances take turns]
+    /// Place requests by schedulers, in turn in full mode and in lite mode, also those to two groups of neutral engines: every
+    /// panel has data, at a cost that the bounds on time can feel on two cores [default: instances take turns]
     #[arg(long)]
     pub schedulers: bool,
     /// Place all requests by schedulers in full mode, which know the engines by what they say of themselves
@@ -72,7 +76,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
     let group =
         |connector: &Connector| GroupConfig { retries: RETRIES, ..GroupConfig::two_and_two(*connector, Latency::BUSY) };
-    let configs: Vec<GroupConfig> = args.protocols.iter().map(group).collect();
+    let mut configs: Vec<GroupConfig> = args.protocols.iter().map(group).collect();
+    if args.schedulers {
+        configs.extend(
+            NEUTRAL.map(|name| GroupConfig { retries: RETRIES, ..GroupConfig::two_neutral(name, Latency::BUSY) }),
+        );
+    }
     let directory = args.directory.clone().unwrap_or_else(crate::temporary_directory);
     let fleet = Fleet::start_placed(&configs, &directory, &placing(args)).await?;
     let observed = fleet.observe(&observatory_flags(args)).await?;
@@ -136,9 +145,9 @@ fn placing(args: &Args) -> Placing {
 async fn load(fleet: &Fleet, args: &Args, watch: &mut Watch) -> anyhow::Result<Vec<Tried>> {
     let mut tried = Vec::new();
     for group in fleet.groups() {
-        let connector = group.config.connector;
+        let name = group.config.name;
         let trial = Trial::new(
-            connector.as_str(),
+            name,
             &[
                 &format!("--concurrency={}", args.streams),
                 &format!("--duration={}ms", args.duration.as_millis()),
@@ -147,8 +156,8 @@ async fn load(fleet: &Fleet, args: &Args, watch: &mut Watch) -> anyhow::Result<V
                 "--output-tokens=uniform:16:48",
             ],
         );
-        tried.push(trial.run(fleet, group, async || watch.glance(connector).await).await?);
-        watch.glance(connector).await;
+        tried.push(trial.run(fleet, group, async || watch.glance(name).await).await?);
+        watch.glance(name).await;
     }
     writeln!(std::io::stdout())?;
     Ok(tried)
@@ -168,9 +177,9 @@ impl Watch {
         Ok(Self { live: Live::new(fleet.groups()).await?, forwarder })
     }
 
-    async fn glance(&mut self, connector: Connector) {
+    async fn glance(&mut self, group: &str) {
         // A terminal that has gone away is no reason to end the run; its verdict is in the exit status too.
-        if let Err(error) = self.live.show(connector).await {
+        if let Err(error) = self.live.show(group).await {
             tracing::debug!(%error, "live table not shown");
         }
         self.forward().await;

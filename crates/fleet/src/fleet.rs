@@ -112,9 +112,9 @@ impl Fleet {
     /// When a component panicked while it stopped.
     pub async fn shutdown(self) -> anyhow::Result<()> {
         for group in self.groups {
-            let connector = group.config.connector;
+            let name = group.config.name;
             if !group.shutdown(&self.threads).await? {
-                tracing::warn!(%connector, "streams were cut off at shutdown");
+                tracing::warn!(group = name, "streams were cut off at shutdown");
             }
         }
         Ok(())

@@ -40,6 +40,7 @@ pub struct Group {
     sidecars: Vec<Part<sidecar::Running>>,
     prefill: Vec<Part<engine::Running>>,
     decode: Vec<Part<engine::Running>>,
+    neutral: Vec<Part<engine::Running>>,
     scheduler: Option<Part<scheduler::Running>>,
 }
 
@@ -67,9 +68,16 @@ impl Group {
             sidecars.push(sidecar);
             decode.push(part);
         }
-        let scheduler = starting.scheduler(&prefill, &sidecars).await?;
-        let gateway = starting.gateway(&prefill, &sidecars, scheduler.as_ref()).await?;
-        Ok(Self { config, gateway, sidecars, prefill, decode, scheduler })
+        let mut neutral = Vec::new();
+        for index in 0..config.neutral {
+            let part = starting.engine(Role::Neutral, index, None).await?;
+            starting.publish(Role::Neutral, index, &part.running, part.running.addr);
+            neutral.push(part);
+        }
+        let fronts = endpoints(&prefill, &sidecars, &neutral);
+        let scheduler = starting.scheduler(&fronts).await?;
+        let gateway = starting.gateway(&fronts, scheduler.as_ref()).await?;
+        Ok(Self { config, gateway, sidecars, prefill, decode, neutral, scheduler })
     }
 
     /// Where clients connect.
@@ -97,6 +105,18 @@ impl Group {
         self.decode.iter().map(|part| part.running.addr)
     }
 
+    /// Neutral engines.
+    pub fn neutral(&self) -> impl Iterator<Item = SocketAddr> {
+        self.neutral.iter().map(|part| part.running.addr)
+    }
+
+    /// All engines, and what they are for.
+    pub(crate) fn engines(&self) -> impl Iterator<Item = (Role, SocketAddr)> {
+        let prefill = self.prefill().map(|addr| (Role::Prefill, addr));
+        let decode = self.decode().map(|addr| (Role::Decode, addr));
+        prefill.chain(decode).chain(self.neutral().map(|addr| (Role::Neutral, addr)))
+    }
+
     /// Where gateway and sidecars expose their metrics.
     pub fn metrics(&self) -> Vec<Endpoint> {
         let sidecars = self.sidecars().filter_map(|(_, metrics)| metrics);
@@ -106,7 +126,7 @@ impl Group {
     /// Stops everything, what clients reach first, and sends the spans that still wait. Says whether every stream had
     /// ended.
     pub(crate) async fn shutdown(self, threads: &Threads) -> anyhow::Result<bool> {
-        let Self { gateway, sidecars, prefill, decode, scheduler, .. } = self;
+        let Self { gateway, sidecars, prefill, decode, neutral, scheduler, .. } = self;
         let mut complete = threads
             .run(Place::Components, async move {
                 let report = gateway.running.shutdown().await;
@@ -130,7 +150,7 @@ impl Group {
             };
             complete &= threads.run(Place::Components, stop).await?;
         }
-        for part in prefill.into_iter().chain(decode) {
+        for part in prefill.into_iter().chain(decode).chain(neutral) {
             let stop = async move {
                 let report = part.running.shutdown().await;
                 part.telemetry.shutdown().await;
@@ -142,17 +162,20 @@ impl Group {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Role {
+/// What an engine is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
     Prefill,
     Decode,
+    Neutral,
 }
 
 impl Role {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Prefill => "prefill",
             Self::Decode => "decode",
+            Self::Neutral => "neutral",
         }
     }
 }
@@ -167,7 +190,7 @@ struct Starting<'a> {
 
 impl Starting<'_> {
     fn instance(&self, what: &str, index: u8) -> String {
-        format!("{}-{what}-{index}", self.config.connector)
+        format!("{}-{what}-{index}", self.config.name)
     }
 
     async fn engine(
@@ -195,7 +218,7 @@ impl Starting<'_> {
         // address; so prefill engines get addresses of their own here too.
         let host = match role {
             Role::Prefill => format!("127.0.0.{}", index.saturating_add(1)),
-            Role::Decode => "127.0.0.1".to_owned(),
+            Role::Decode | Role::Neutral => "127.0.0.1".to_owned(),
         };
         let mut flags = vec![
             format!("--host={host}"),
@@ -276,11 +299,7 @@ impl Starting<'_> {
     }
 
     /// The scheduler, if one chooses.
-    async fn scheduler(
-        &self,
-        prefill: &[Part<engine::Running>],
-        sidecars: &[Part<sidecar::Running>],
-    ) -> anyhow::Result<Option<Part<scheduler::Running>>> {
+    async fn scheduler(&self, fronts: &[String]) -> anyhow::Result<Option<Part<scheduler::Running>>> {
         let mut flags =
             vec!["--host=127.0.0.1".to_owned(), "--port=0".to_owned(), "--failover-domain=instance".to_owned()];
         match self.chooser {
@@ -289,7 +308,7 @@ impl Starting<'_> {
             Chooser::Lite => {
                 flags.push("--enable-full-mode-scheduling=false".to_owned());
                 flags.push("--llm-backend-discovery=endpoints".to_owned());
-                flags.extend(endpoints(prefill, sidecars));
+                flags.extend_from_slice(fronts);
             }
         }
         if let Some(policy) = self.config.room.policy() {
@@ -313,12 +332,11 @@ impl Starting<'_> {
 
     async fn gateway(
         &self,
-        prefill: &[Part<engine::Running>],
-        sidecars: &[Part<sidecar::Running>],
+        fronts: &[String],
         scheduler: Option<&Part<scheduler::Running>>,
     ) -> anyhow::Result<Part<gateway::Running>> {
         let mut flags = vec!["--host=127.0.0.1".to_owned(), "--port=0".to_owned()];
-        flags.extend(endpoints(prefill, sidecars));
+        flags.extend_from_slice(fronts);
         flags.push(format!("--retry-max-count={}", self.config.retries));
         flags.extend(scheduler.map(|part| format!("--scheduler-endpoints={}", part.running.addr)));
         if matches!(self.chooser, Chooser::Lite) {
@@ -342,8 +360,17 @@ impl Starting<'_> {
 }
 
 /// The flags by which a gateway and a scheduler are told of the instances that requests are sent to.
-fn endpoints(prefill: &[Part<engine::Running>], sidecars: &[Part<sidecar::Running>]) -> [String; 2] {
-    let prefill: Vec<String> = prefill.iter().map(|part| part.running.addr.to_string()).collect();
-    let decode: Vec<String> = sidecars.iter().map(|part| part.running.addr.to_string()).collect();
-    [format!("--prefill-endpoints={}", prefill.join(",")), format!("--decode-endpoints={}", decode.join(","))]
+fn endpoints(
+    prefill: &[Part<engine::Running>],
+    sidecars: &[Part<sidecar::Running>],
+    neutral: &[Part<engine::Running>],
+) -> Vec<String> {
+    let engines = |of: &[Part<engine::Running>]| of.iter().map(|part| part.running.addr).collect();
+    let decode = sidecars.iter().map(|part| part.running.addr).collect();
+    let flag = |(name, addrs): (&str, Vec<SocketAddr>)| {
+        let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
+        (!addrs.is_empty()).then(|| format!("--{name}={}", addrs.join(",")))
+    };
+    let kinds = [("prefill-endpoints", engines(prefill)), ("decode-endpoints", decode)];
+    kinds.into_iter().chain([("llm-backend-endpoints", engines(neutral))]).filter_map(flag).collect()
 }

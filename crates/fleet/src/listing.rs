@@ -5,11 +5,11 @@ use std::io::{self, Write as _};
 use audit::table::Table;
 
 use crate::fleet::Fleet;
-use crate::group::Group;
+use crate::group::{Group, Role};
 
 /// Prints where every component listens, and where the spans go.
 pub(crate) fn print(fleet: &Fleet) -> io::Result<()> {
-    let mut table = Table::new(["protocol", "component", "listens on", "metrics"]).left(4);
+    let mut table = Table::new(["group", "component", "listens on", "metrics"]).left(4);
     for group in fleet.groups() {
         for row in rows(group) {
             table.row(row);
@@ -21,19 +21,17 @@ pub(crate) fn print(fleet: &Fleet) -> io::Result<()> {
 }
 
 fn rows(group: &Group) -> Vec<[String; 4]> {
-    let protocol = group.config.connector;
-    let row = |component: String, addr: String, metrics: String| [protocol.to_string(), component, addr, metrics];
+    let name = group.config.name;
+    let row = |component: String, addr: String, metrics: String| [name.to_owned(), component, addr, metrics];
     let page = |addr: std::net::SocketAddr| format!("http://{addr}/metrics");
     let mut rows = vec![row("gateway".to_owned(), group.gateway().to_string(), page(group.gateway()))];
     rows.extend(group.scheduler().map(|addr| row("scheduler".to_owned(), addr.to_string(), page(addr))));
     for (index, (addr, metrics)) in group.sidecars().enumerate() {
         rows.push(row(format!("sidecar {index}"), addr.to_string(), metrics.map_or_else(String::new, page)));
     }
-    for (what, addrs) in
-        [("prefill engine", group.prefill().collect::<Vec<_>>()), ("decode engine", group.decode().collect())]
-    {
-        for (index, addr) in addrs.into_iter().enumerate() {
-            rows.push(row(format!("{what} {index}"), addr.to_string(), page(addr)));
+    for role in [Role::Prefill, Role::Decode, Role::Neutral] {
+        for (index, (_, addr)) in group.engines().filter(|(of, _)| *of == role).enumerate() {
+            rows.push(row(format!("{} engine {index}", role.as_str()), addr.to_string(), page(addr)));
         }
     }
     rows

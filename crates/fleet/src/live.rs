@@ -6,16 +6,16 @@ use audit::table::{Table, grouped, three};
 use audit::{Delta, Endpoint, Scrape};
 
 use crate::group::Group;
-use crate::topology::Connector;
 
 /// One line of the table, scraped while the load runs. What the dashboards of a deployment would show.
 #[derive(Debug)]
 struct Row {
-    connector: Connector,
+    group: &'static str,
     /// The coordinators' and the gateway's metrics.
     proxies: Source,
     prefill: Source,
     decode: Source,
+    neutral: Source,
 }
 
 /// Endpoints, and what they said at the start.
@@ -62,22 +62,23 @@ impl Live {
         let mut rows = Vec::new();
         for group in groups {
             rows.push(Row {
-                connector: group.config.connector,
+                group: group.config.name,
                 proxies: Source::new(group.metrics()).await?,
                 prefill: Source::new(group.prefill().map(Endpoint::metrics).collect()).await?,
                 decode: Source::new(group.decode().map(Endpoint::metrics).collect()).await?,
+                neutral: Source::new(group.neutral().map(Endpoint::metrics).collect()).await?,
             });
         }
         Ok(Self { rows, drawn: 0 })
     }
 
-    /// Scrapes the group of `connector` and shows the table: over the last one on a terminal, as a line elsewhere.
-    pub(crate) async fn show(&mut self, connector: Connector) -> io::Result<()> {
-        let Some(at) = self.rows.iter().position(|row| row.connector == connector) else {
+    /// Scrapes the group of this name and shows the table: over the last one on a terminal, as a line elsewhere.
+    pub(crate) async fn show(&mut self, group: &str) -> io::Result<()> {
+        let Some(at) = self.rows.iter().position(|row| row.group == group) else {
             return Ok(());
         };
         let row = &mut self.rows[at];
-        for source in [&mut row.proxies, &mut row.prefill, &mut row.decode] {
+        for source in [&mut row.proxies, &mut row.prefill, &mut row.decode, &mut row.neutral] {
             source.refresh().await;
         }
         let mut out = io::stdout().lock();
@@ -101,31 +102,35 @@ impl Live {
             "true (Candor)",
             "prefill engine says",
             "decode engine says",
+            "neutral engine says",
         ]);
         for row in &self.rows {
-            table.row(std::iter::once(row.connector.to_string()).chain(row.cells()));
+            table.row(std::iter::once(row.group.to_owned()).chain(row.cells()));
         }
         table.render()
     }
 }
 
 impl Row {
-    fn cells(&self) -> [String; 4] {
+    fn cells(&self) -> [String; 5] {
         let requests = self.proxies.grown.counter("request_total", &[]).unwrap_or(0.0);
         [
             grouped(requests),
-            self.proxies.mean(&["pd_proxy_true_ttft_milliseconds"], 1.0),
+            // The coordinators', or where none are the gateway's.
+            self.proxies.mean(&["pd_proxy_true_ttft_milliseconds", "request_ttft_milliseconds"], 1.0),
             self.prefill.mean(ENGINE_TTFT, 1e3),
             self.decode.mean(ENGINE_TTFT, 1e3),
+            self.neutral.mean(ENGINE_TTFT, 1e3),
         ]
     }
 
     fn line(&self) -> String {
-        let [requests, truth, prefill, decode] = self.cells();
-        format!(
-            "{}: {requests} requests, mean TTFT {truth} ms; its prefill engines say {prefill} ms, its decode engines \
-             {decode} ms",
-            self.connector
-        )
+        let [requests, truth, prefill, decode, neutral] = self.cells();
+        let engines = if self.neutral.endpoints.is_empty() {
+            format!("prefill engines say {prefill} ms, its decode engines {decode} ms")
+        } else {
+            format!("engines say {neutral} ms")
+        };
+        format!("{}: {requests} requests, mean TTFT {truth} ms; its {engines}", self.group)
     }
 }

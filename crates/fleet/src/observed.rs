@@ -72,10 +72,9 @@ fn targets_of(group: &Group) -> anyhow::Result<Vec<ScrapeTarget>> {
     for addr in group.sidecars().filter_map(|(_, metrics)| metrics) {
         targets.push(target(addr, "sidecar", &[])?);
     }
-    let prefill = group.prefill().map(|addr| (addr, "prefill"));
-    for (addr, role) in prefill.chain(group.decode().map(|addr| (addr, "decode"))) {
+    for (role, addr) in group.engines() {
         // As the PodMonitors for engines relabel: what a pod is for, and its model.
-        targets.push(target(addr, "engine", &[("infer_type", role), ("model", MODEL)])?);
+        targets.push(target(addr, "engine", &[("infer_type", role.as_str()), ("model", MODEL)])?);
     }
     Ok(targets)
 }

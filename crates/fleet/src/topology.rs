@@ -139,18 +139,22 @@ filters = [
 selector = { pick = "round-robin" }
 "#;
 
-/// Instances that work together: one gateway, and sidecars and engines of one protocol behind it.
+/// Instances that work together: one gateway, and sidecars and engines of one protocol behind it, or engines that do both.
 ///
 /// One protocol per group, because an engine is started with one connector; and a gateway per group, because this
 /// release's gateway spreads requests over all instances that it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupConfig {
-    /// The protocol.
+    /// What it is called: by its protocol, where it has one.
+    pub name: &'static str,
+    /// The protocol. Where all engines are neutral, nothing is handed over by it.
     pub connector: Connector,
-    /// Prefill engines, at least one.
+    /// Prefill engines, at least one where there are decode engines.
     pub prefill: u8,
-    /// Decode engines, at least one, each behind a sidecar.
+    /// Decode engines, each behind a sidecar, at least one where there are prefill engines.
     pub decode: u8,
+    /// Neutral engines, which prefill and decode. A gateway knows these or the others, not both.
+    pub neutral: u8,
     /// How long things take.
     pub latency: Latency,
     /// Seed of the engines' texts.
@@ -164,6 +168,12 @@ pub struct GroupConfig {
 impl GroupConfig {
     /// Two prefill and two decode engines.
     pub const fn two_and_two(connector: Connector, latency: Latency) -> Self {
-        Self { connector, prefill: 2, decode: 2, latency, seed: 1, retries: 0, room: Room::Ample }
+        let name = connector.as_str();
+        Self { name, connector, prefill: 2, decode: 2, neutral: 0, latency, seed: 1, retries: 0, room: Room::Ample }
+    }
+
+    /// Two neutral engines, and no sidecar.
+    pub const fn two_neutral(name: &'static str, latency: Latency) -> Self {
+        Self { name, prefill: 0, decode: 0, neutral: 2, ..Self::two_and_two(Connector::Nixlv2, latency) }
     }
 }

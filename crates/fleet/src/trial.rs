@@ -32,6 +32,8 @@ pub struct Tried {
     trial: Trial,
     /// What the client saw.
     pub load: LoadReport,
+    /// Whether the group has coordinators.
+    coordinated: bool,
     /// What the metrics of gateway and sidecars grew by.
     pub metrics: Delta,
 }
@@ -54,9 +56,9 @@ impl Trial {
     {
         let endpoints = group.metrics();
         let before = Scrape::of(&endpoints).await?;
-        let records: PathBuf = fleet.scratch().join(format!("{}.records.json", group.config.connector));
+        let records: PathBuf = fleet.scratch().join(format!("{}.records.json", group.config.name));
         // Among those of the components: they are one trace.
-        let spans = fleet.scratch().join(format!("{}-client.jsonl", group.config.connector));
+        let spans = fleet.scratch().join(format!("{}-client.jsonl", group.config.name));
         let (gateway, echo, flags) = (group.gateway(), fleet.echo(), self.flags.as_slice());
         let order = LoadOrder { gateway, echo, flags, records: &records, spans: &spans };
         let mut child = LoadChild::start(&order)?;
@@ -68,7 +70,7 @@ impl Trial {
         };
         tokio::time::sleep(SETTLE).await;
         let metrics = Scrape::of(&endpoints).await?.since(&before);
-        Ok(Tried { trial: self, load, metrics })
+        Ok(Tried { trial: self, load, coordinated: group.sidecars().next().is_some(), metrics })
     }
 }
 
@@ -81,6 +83,7 @@ impl Tried {
             spans: Some(spans),
             metrics: Some(&self.metrics),
             faults: self.trial.faults,
+            coordinated: self.coordinated,
             bounds,
         };
         evidence.verdict()

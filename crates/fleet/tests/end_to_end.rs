@@ -58,6 +58,7 @@ async fn run(connector: Connector, workload: Workload, faults: Faults) -> Run {
         spans: Some(&spans),
         metrics: Some(&delta),
         faults,
+        coordinated: true,
         bounds: Bounds { p50: Duration::from_secs(1), p99: Duration::from_secs(1) },
     };
     let verdict = evidence.verdict();

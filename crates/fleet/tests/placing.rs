@@ -6,7 +6,7 @@ mod load;
 
 use std::time::Duration;
 
-use audit::Endpoint;
+use audit::{Bounds, Endpoint, Evidence, Faults};
 use fleet::{Connector, Fleet, GroupConfig, Latency, Placing};
 use telemetry::exposition::{self, Scrape};
 
@@ -73,9 +73,44 @@ async fn in_lite_mode_the_gateway_tells_the_scheduler_and_gives_every_request_ba
     fleet.shutdown().await.expect("a clean end");
 }
 
+#[tokio::test]
+async fn neutral_engines_are_placed_on_and_the_gateway_alone_is_audited() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let configs = ["full", "lite"].map(|name| GroupConfig::two_neutral(name, LATENCY));
+    let fleet = Fleet::start_placed(&configs, directory.path(), &Placing::Alternating).await.expect("a fleet");
+    for (group, gauge) in fleet.groups().iter().zip(["instance_cms_running_requests", "instance_lrs_total_requests"]) {
+        let (name, scheduler) = (group.config.name, group.scheduler().expect("a scheduler"));
+        let known = |scrape: &Scrape| scrape.matching(gauge, &[("infer_type", "neutral")]).count() == 2;
+        until(scheduler, "it knows two neutral engines", known).await;
+        let before = audit::Scrape::of(&group.metrics()).await.expect("metrics");
+        let load = load::closed(group.gateway(), load::mixed(0xf011), 4, 40).run().await.expect("a run");
+        let spans = fleet.spans().await.expect("spans");
+        let metrics = audit::Scrape::of(&group.metrics()).await.expect("metrics").since(&before);
+        placed_on(&scrape(scheduler).await, &["neutral"]);
+        let evidence = Evidence {
+            title: name.to_owned(),
+            load: &load,
+            spans: Some(&spans),
+            metrics: Some(&metrics),
+            faults: Faults::None,
+            coordinated: false,
+            bounds: Bounds { p50: Duration::from_secs(1), p99: Duration::from_secs(1) },
+        };
+        let verdict = evidence.verdict();
+        assert_eq!(verdict.reasons(), [] as [String; 0], "{name}");
+        assert!(verdict.latencies.iter().all(|check| !check.name.contains("coordinator")), "{name}");
+        assert!(verdict.latencies[0].compared > 0, "{name}: the gateway's TTFT was compared");
+    }
+    fleet.shutdown().await.expect("a clean end");
+}
+
 fn every_request_was_placed_and_nobody_left_out(placed: &Scrape) {
+    placed_on(placed, &["prefill", "decode"]);
+}
+
+fn placed_on(placed: &Scrape, kinds: &[&str]) {
     assert_eq!(placed.value("scheduler_scheduling_total", &[]), Some(40.0), "as many as there were requests");
-    for infer_type in ["prefill", "decode"] {
+    for &infer_type in kinds {
         let of = [("infer_type", infer_type)];
         assert_eq!(placed.sum("scheduler_instance_dispatch_total", &of), Some(40.0), "{infer_type}");
         let each = placed.matching("scheduler_instance_dispatch_total", &of);

@@ -10,13 +10,20 @@ use crate::spans::Span;
 use crate::verdict::{Holds, NumberCheck};
 
 /// What a component's counter must say if it counted as the client did.
-pub(super) fn check(load: &LoadReport, joined: Option<&[Joined<'_>]>, delta: &Delta) -> Vec<NumberCheck> {
+pub(super) fn check(
+    load: &LoadReport,
+    joined: Option<&[Joined<'_>]>,
+    delta: &Delta,
+    coordinated: bool,
+) -> Vec<NumberCheck> {
     let requests = Requests { load, joined };
     let mut checks = by_status(&requests, delta);
     checks.extend(by_outcome(&requests.gateway_outcomes(), delta, metric::GATEWAY_OUTCOMES));
     checks.extend(by_reason(&requests, delta));
     checks.push(unplaced(&requests, delta));
-    checks.extend(by_outcome(&requests.coordinator_outcomes(), delta, metric::COORDINATOR_REQUESTS));
+    if coordinated {
+        checks.extend(by_outcome(&requests.coordinator_outcomes(), delta, metric::COORDINATOR_REQUESTS));
+    }
     checks
 }
 
@@ -147,13 +154,17 @@ fn reason((record, crossed): (&Record, Option<&Span>)) -> Option<String> {
 
 /// Every request that was answered must have left a span of the gateway; and of a coordinator, unless it cannot have reached
 /// one.
-pub(super) fn spans(joined: &[Joined<'_>]) -> Vec<NumberCheck> {
+pub(super) fn spans(joined: &[Joined<'_>], coordinated: bool) -> Vec<NumberCheck> {
     let answered = joined.iter().filter(|j| j.record.status.is_some());
     let (expected, found) = (answered.clone().count(), answered.filter(|j| j.gateway.is_some()).count());
     let of = |had: bool| joined.iter().filter(move |j| j.coordinator_had_it() == Some(had));
     let seen = |had: bool| of(had).filter(|j| !j.requests.is_empty()).count();
+    let gateway = equal("gateway spans of answered requests".to_owned(), expected as u64, Some(found as f64));
+    if !coordinated {
+        return vec![gateway];
+    }
     vec![
-        equal("gateway spans of answered requests".to_owned(), expected as u64, Some(found as f64)),
+        gateway,
         equal("coordinator spans of requests sent on".to_owned(), of(true).count() as u64, Some(seen(true) as f64)),
         equal("coordinator spans of requests not sent on".to_owned(), 0, Some(seen(false) as f64)),
     ]

@@ -16,7 +16,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub(crate) use latencies::TRUE_TTFT;
+pub(crate) use latencies::{GATEWAY_TTFT, TRUE_TTFT};
 
 use crate::echo::Noise;
 use crate::record::{End, LoadReport, Record};
@@ -63,6 +63,8 @@ pub struct Evidence<'a> {
     pub metrics: Option<&'a Delta>,
     /// Whether requests were meant to fail.
     pub faults: Faults,
+    /// Whether a coordinator stands before the engines. Without one (neutral engines) its numbers are not asked for.
+    pub coordinated: bool,
     /// How exact the numbers must be.
     pub bounds: Bounds,
 }
@@ -70,7 +72,7 @@ pub struct Evidence<'a> {
 impl Evidence<'_> {
     /// Compares everything that can be compared.
     pub fn verdict(self) -> Verdict {
-        let allowances = Allowances { bounds: self.bounds, noise: self.load.noise };
+        let allowances = Allowances { bounds: self.bounds, noise: self.load.noise, coordinated: self.coordinated };
         let late_ns = allowances.at(Seat::Gateway).p99_ns;
         let joined = self.spans.map(|spans| Joined::all(&self.load.records, spans, late_ns));
         let (mut latencies, mut sums, mut stages, mut engines) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -82,10 +84,10 @@ impl Evidence<'_> {
         }
         let mut numbers = vec![failures(self.load, self.faults)];
         if let Some(joined) = &joined {
-            numbers.extend(counts::spans(joined));
+            numbers.extend(counts::spans(joined, self.coordinated));
         }
         if let Some(delta) = self.metrics {
-            numbers.extend(counts::check(self.load, joined.as_deref(), delta));
+            numbers.extend(counts::check(self.load, joined.as_deref(), delta, self.coordinated));
             numbers.extend(histograms::check(self.load, delta, allowances));
         }
         Verdict { title: self.title, run: summary(self.load), latencies, sums, numbers, stages, engines }
@@ -106,6 +108,7 @@ enum Seat {
 struct Allowances {
     bounds: Bounds,
     noise: Option<Noise>,
+    coordinated: bool,
 }
 
 /// The bounds of one number in nanoseconds.
@@ -116,6 +119,11 @@ struct Allowed {
 }
 
 impl Allowances {
+    /// Whether anybody measures there in this run.
+    fn taken(self, seat: Seat) -> bool {
+        self.coordinated || seat != Seat::Coordinator
+    }
+
     /// What a number taken at `seat` is allowed.
     fn at(self, seat: Seat) -> Allowed {
         let ns = |bound: Duration| u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);

@@ -47,6 +47,7 @@ struct Run {
     reported: Vec<(f64, f64)>,
     prefill_ms: f64,
     metrics: String,
+    coordinated: bool,
 }
 
 impl Run {
@@ -81,7 +82,16 @@ impl Run {
             reported,
             prefill_ms: 50.0,
             metrics,
+            coordinated: true,
         }
+    }
+
+    /// The same in front of neutral engines, where nobody coordinates.
+    fn uncoordinated() -> Self {
+        let run = Self::truthful();
+        let of_gateway = |line: &&str| !line.starts_with("pd_proxy");
+        let metrics = run.metrics.lines().filter(of_gateway).map(|line| format!("{line}\n")).collect();
+        Self { metrics, coordinated: false, ..run }
     }
 
     fn spans(&self) -> Spans {
@@ -110,12 +120,13 @@ impl Run {
                 ("candor.gateway.ttft.dispatch_ms", 2.0),
                 ("candor.gateway.ttft.upstream_ms", ttft - 2.0),
             ]);
-            let spans = [
+            let mut spans = vec![
                 span("gateway.request", gateway),
                 span("llm_d.pd_proxy.request", Vec::new()),
                 span("llm_d.pd_proxy.decode", decode),
                 span("llm_request", numbers(&[("gen_ai.latency.time_to_first_token", 0.0125)])),
             ];
+            spans.retain(|span| self.coordinated || !span.to_string().contains("pd_proxy"));
             let resource =
                 serde_json::json!({"attributes": [{"key": "service.name", "value": {"stringValue": "svc"}}]});
             let line = serde_json::json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]});
@@ -140,6 +151,7 @@ impl Run {
             spans: Some(&spans),
             metrics: Some(&delta),
             faults,
+            coordinated: self.coordinated,
             bounds: Bounds::default(),
         };
         evidence.verdict()
@@ -173,6 +185,18 @@ fn the_truth_holds() {
     assert!((verdict.latencies[0].bound_p99_ms - 1.8).abs() < 1e-9);
     let [engine] = verdict.engines.as_slice() else { panic!("one engine") };
     assert!((engine.own_ttft_ms.p50 - 12.5).abs() < 1e-9);
+}
+
+#[test]
+fn without_a_coordinator_the_gateway_alone_is_held_to_the_stopwatch() {
+    let mut run = Run::uncoordinated();
+    let verdict = run.verdict_with(Faults::None);
+    assert_eq!(verdict.reasons(), Vec::<String>::new());
+    let names: Vec<&str> = verdict.latencies.iter().map(|check| check.name).collect();
+    assert_eq!(names, ["TTFT (gateway)", "total (gateway)", "total of refusals (gateway)"]);
+    assert!(verdict.latencies[..2].iter().all(|check| check.compared == 100 && check.holds == Holds::Yes));
+    run.reported.iter_mut().for_each(|(ttft, _)| *ttft -= 0.3);
+    only(&run.reasons(), "TTFT (gateway): the median");
 }
 
 #[test]
@@ -246,6 +270,7 @@ fn a_request_without_its_spans_is_found() {
         spans: Some(&spans),
         metrics: Some(&delta),
         faults: Faults::None,
+        coordinated: true,
         bounds: Bounds::default(),
     };
     let reasons = evidence.verdict().reasons();
@@ -306,6 +331,7 @@ fn first_is(change: impl FnOnce(&mut Record), spans: &[serde_json::Value], metri
         spans: Some(&read),
         metrics: Some(&delta),
         faults: Faults::Expected,
+        coordinated: true,
         bounds: Bounds::default(),
     };
     evidence

@@ -29,7 +29,7 @@ async fn verdicts(scenario: Scenario, bounds: Bounds) -> anyhow::Result<Vec<Verd
     let fleet = Fleet::start_placed(&plan.groups, &crate::temporary_directory(), &plan.placing).await?;
     let mut tried = Vec::new();
     for group in fleet.groups() {
-        let mut trial = Trial::new(group.config.connector.as_str(), plan.load);
+        let mut trial = Trial::new(group.config.name, plan.load);
         trial.faults = plan.faults;
         let mut outages = plan.outages.then(|| overload::Outages::of(group));
         let second = async || {
