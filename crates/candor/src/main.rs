@@ -2,6 +2,7 @@
 
 mod cli;
 mod component;
+mod descriptors;
 mod output;
 
 use std::process::ExitCode;
@@ -13,6 +14,8 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // First: it is free while there is one thread.
+    descriptors::make_room();
     proxy::tls::install_provider();
     small_pages();
     match cli::Cli::parse().run() {

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod demo;
+mod descriptors;
 mod outside;
 mod settling;
 mod support;

@@ -73,6 +73,11 @@ impl Candor {
         Some(started)
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// `kill -9`, and its end.
     pub(crate) async fn kill(mut self) -> SocketAddr {
         self.child.kill().await.unwrap();
