@@ -1,6 +1,6 @@
 //! The agent's own port: whether it lives, how things stand, and its process's metrics.
 
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use proxy::Body;
@@ -10,11 +10,11 @@ use telemetry::Telemetry;
 use crate::watch::{Standing, Watch};
 
 /// Answers one request.
-pub(crate) fn answer(watch: &Watch, telemetry: &Telemetry, request: &Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(watch: &Watch, telemetry: &Telemetry, request: &Request<Incoming>) -> Response<Body> {
     match request.uri().path() {
         "/healthz" => document(StatusCode::OK, &json!({"status": "ok"})),
         "/readyz" => ready(watch),
-        "/metrics" => metrics(telemetry, request),
+        "/metrics" => telemetry.page(request.headers()).await.map(Body::from),
         _ => document(StatusCode::NOT_FOUND, &json!({"error": "there are /healthz, /readyz and /metrics"})),
     }
 }
@@ -36,14 +36,6 @@ fn ready(watch: &Watch) -> Response<Body> {
             "sidecar_failure": sidecar_failure,
         }),
     )
-}
-
-fn metrics(telemetry: &Telemetry, request: &Request<Incoming>) -> Response<Body> {
-    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    let (kind, text) = telemetry.metrics_response(accept);
-    let mut response = Response::new(Body::from(text));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }
 
 fn document(status: StatusCode, value: &serde_json::Value) -> Response<Body> {

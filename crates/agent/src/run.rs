@@ -55,8 +55,8 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
         }
     });
     let service = move |request| {
-        let answer = http::answer(&watch, &telemetry, &request);
-        async move { answer }
+        let (watch, telemetry) = (Arc::clone(&watch), Arc::clone(&telemetry));
+        async move { http::answer(&watch, &telemetry, &request).await }
     };
     drain.spawn(listener.serve(service, drain.clone()));
     tracing::info!(%addr, instance, "agent watches");

@@ -5,7 +5,6 @@ use crate::config::{Config, Connector};
 use crate::core::{FinishReason, Output, Step, Summary};
 use crate::instance::Instance;
 use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use proxy::Body;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,12 +133,8 @@ impl Recorder {
     }
 
     /// `GET /metrics`.
-    pub(crate) fn metrics(&self, headers: &HeaderMap) -> http::Response<Body> {
-        let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-        let (content_type, body) = self.telemetry.metrics_response(accept);
-        let mut response = http::Response::new(Body::from(body));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        response
+    pub(crate) async fn metrics(&self, headers: &HeaderMap) -> http::Response<Body> {
+        self.telemetry.page(headers).await.map(Body::from)
     }
 }
 

@@ -49,15 +49,6 @@ pub(crate) async fn models(state: &State, headers: &HeaderMap) -> Response<Body>
     }
 }
 
-/// `/metrics`: in the format that the scraper accepts.
-pub(crate) fn metrics(state: &State, accept: Option<&HeaderValue>) -> Response<Body> {
-    let accept = accept.and_then(|accept| accept.to_str().ok());
-    let (kind, body) = state.process.metrics_response(accept);
-    let mut response = answer(StatusCode::OK, body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-}
-
 /// `/config`: every setting, and where it came from; the limits in force, and what is in use of them.
 pub(crate) fn config(state: &State) -> Response<Body> {
     let mut said = json!({"settings": state.effective});

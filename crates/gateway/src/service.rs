@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{ACCEPT, ORIGIN};
+use http::header::ORIGIN;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use openai::Api;
@@ -67,7 +67,7 @@ async fn administer(state: &State, route: Route, request: Request<Incoming>) -> 
         Route::Tokenize => tokenize::serve(state, request).await,
         Route::Models => admin::models(state, request.headers()).await,
         Route::Ready => admin::ready(state).await,
-        Route::Metrics => admin::metrics(state, request.headers().get(ACCEPT)),
+        Route::Metrics => state.process.page(request.headers()).await.map(Body::from),
         Route::Config => admin::config(state),
         Route::OpenApi => admin::openapi(),
         Route::Health | Route::Inference(_) => admin::health(),

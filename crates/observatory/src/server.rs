@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use proxy::Body;
@@ -31,7 +31,7 @@ pub(crate) async fn handle(state: Arc<State>, request: Request<Incoming>) -> Res
         return state.elsewhere.ask(backend, request).await;
     }
     match path {
-        "/metrics" => metrics(&state, request.headers()),
+        "/metrics" => state.process.page(request.headers()).await.map(Body::from),
         // Grafana's health check and load balancers ask these of a Prometheus.
         "/-/healthy" | "/-/ready" => json(StatusCode::OK, json!({"status": "ok"}).to_string()),
         _ if otlp::serves(path) => otlp::handle(Arc::clone(&state.receiver), request).await,
@@ -70,13 +70,5 @@ fn unauthorized() -> Response<Body> {
     let error = "this observatory asks for a token: send `Authorization: Bearer TOKEN`";
     let mut response = json(StatusCode::UNAUTHORIZED, json!({"error": error}).to_string());
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    response
-}
-
-fn metrics(state: &State, headers: &HeaderMap) -> Response<Body> {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    let (kind, body) = state.process.metrics_response(accept);
-    let mut response = Response::new(body.into());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

@@ -1,5 +1,7 @@
 //! `/metrics`: every instance as it is at that moment.
 
+use std::sync::Arc;
+
 use cluster::api::InferType;
 use http::{HeaderValue, Response, StatusCode};
 use proxy::Body;
@@ -12,8 +14,17 @@ use crate::policy::{Metric, Mode};
 use crate::state::State;
 use crate::view::{ClusterView, Instance};
 
-/// The answer to a scrape, in the format that the scraper accepts.
-pub(crate) fn scrape(state: &State, accept: Option<&HeaderValue>) -> Response<Body> {
+/// The answer to a scrape, in the format that the scraper accepts. A thousand instances take milliseconds to write; a thread
+/// of its own does it, and decisions do not wait.
+pub(crate) async fn scrape(state: &Arc<State>, accept: Option<&HeaderValue>) -> Response<Body> {
+    let (state, accept) = (Arc::clone(state), accept.cloned());
+    match tokio::task::spawn_blocking(move || page(&state, accept.as_ref())).await {
+        Ok(page) => page,
+        Err(error) => answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("the scheduler is stopping: {error}")),
+    }
+}
+
+fn page(state: &State, accept: Option<&HeaderValue>) -> Response<Body> {
     let accept = accept.and_then(|accept| accept.to_str().ok());
     let view = state.view.load_full();
     let mode = state.policy.mode();

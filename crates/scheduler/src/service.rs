@@ -27,7 +27,7 @@ pub(crate) async fn handle(state: Arc<State>, request: Request<Incoming>) -> Res
         "/keepalive" if method == Method::GET => keepalive::accept(&state, request),
         "/healthz" => answer::text(StatusCode::OK, "ok"),
         "/readyz" => ready(&state),
-        "/metrics" => scrape::scrape(&state, request.headers().get(ACCEPT)),
+        "/metrics" => scrape::scrape(&state, request.headers().get(ACCEPT)).await,
         path @ ("/schedule" | "/release" | "/report" | "/keepalive") => {
             let allow = if path == "/keepalive" { "GET" } else { "POST" };
             let mut response = answer::text(StatusCode::METHOD_NOT_ALLOWED, format!("this path answers {allow} only"));

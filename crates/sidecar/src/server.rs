@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use coordinator::{Decoder, Patience, Runner, Settings};
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use openai::{Api, ApiError, ErrorKind};
@@ -227,7 +227,7 @@ fn serve_metrics(listener: Listener, telemetry: Arc<Telemetry>, shared: &Arc<Sha
         let rank = rank.clone();
         async move {
             match (request.uri().path(), rank) {
-                ("/metrics", _) => metrics(&telemetry, &request),
+                ("/metrics", _) => telemetry.page(request.headers()).await.map(Body::from),
                 ("/health", _) => plain(StatusCode::OK, "ok\n"),
                 ("/ready", Some(rank)) => ready(&rank).await,
                 ("/in-flight", Some(rank)) => in_flight(&rank),
@@ -236,14 +236,6 @@ fn serve_metrics(listener: Listener, telemetry: Arc<Telemetry>, shared: &Arc<Sha
         }
     };
     drain.spawn(listener.serve(service, drain.clone()));
-}
-
-fn metrics(telemetry: &Telemetry, request: &Request<Incoming>) -> Response<Body> {
-    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    let (kind, text) = telemetry.metrics_response(accept);
-    let mut response = Response::new(Body::from(text));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }
 
 /// Who has not been answered yet; what an agent beside the engine asks, many times a second.

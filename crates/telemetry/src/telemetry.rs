@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -72,6 +74,18 @@ impl Telemetry {
     pub fn metrics_response(&self, accept: Option<&str>) -> (&'static str, Bytes) {
         let format = negotiate(accept);
         (format.content_type(), self.registry.encode(format))
+    }
+
+    /// The answer to a scrape with these headers, written on a thread of its own: it takes a tenth of a millisecond to some
+    /// milliseconds, and on a thread that relays tokens that would be a stall in somebody's stream.
+    pub async fn page(&self, headers: &HeaderMap) -> Response<Bytes> {
+        let format = negotiate(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
+        let registry = self.registry.clone();
+        let written = tokio::task::spawn_blocking(move || registry.encode(format)).await;
+        // It only fails while the runtime is being shut down.
+        let mut page = Response::new(written.unwrap_or_else(|_| self.registry.encode(format)));
+        page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        page
     }
 
     /// Sends what spans still wait, for at most the export time-out, and stops the tasks.

@@ -35,7 +35,7 @@ async fn route(engine: Arc<Engine>, request: Request<Incoming>) -> Result<Respon
         (&Method::GET, "/health" | "/ping") => Ok(health(&engine)),
         (&Method::GET, "/version") => Ok(document(&json!({"version": "0.32.0"}))),
         (&Method::GET, "/v1/models") => Ok(models(&engine)),
-        (&Method::GET, "/metrics") => Ok(engine.recorder.metrics(request.headers())),
+        (&Method::GET, "/metrics") => Ok(engine.recorder.metrics(request.headers()).await),
         (&Method::POST, "/tokenize") => generate::tokenize(&engine, request).await,
         (&Method::POST, path) => match Api::from_path(path) {
             Some(Api::Embeddings) => generate::embed(engine, fault, request).await,
