@@ -1,6 +1,7 @@
 //! The loops, one for each target.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,11 +108,16 @@ impl Targets {
         let mut tick = tokio::time::interval(interval);
         // Late is late: no two scrapes in a row to make up for it.
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        // At once for who has just started us and looks; from then on when it has its turn.
+        let mut turn = Some(offset(&target, interval));
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 _ = tick.tick() => {}
+            }
+            if let Some(turn) = turn.take() {
+                tick.reset_after(turn);
             }
             let (began, at) = (clock::now(), unix_millis());
             let page = tokio::select! {
@@ -138,6 +144,14 @@ impl Targets {
         pages.end(unix_millis());
         self.health.write().remove(&target);
     }
+}
+
+/// When in each interval a target has its turn, the same one after a restart. All of them at once would be a load that comes
+/// and goes, on us and on a machine that has several of them.
+fn offset(target: &ScrapeTarget, interval: Duration) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    target.url().hash(&mut hasher);
+    interval.mul_f64(hasher.finish() as f64 / u64::MAX as f64)
 }
 
 /// Says when a target begins to fail, and when it answers again; what it fails of in between is in `/api/v1/targets`.
