@@ -10,7 +10,7 @@ use telemetry::scheduler::{Cms, Imbalance, Lrs, Reading};
 
 use crate::account::Inflight;
 use crate::answer;
-use crate::policy::{Metric, Mode};
+use crate::policy::{Metric, Mode, Weighing};
 use crate::state::State;
 use crate::view::{ClusterView, Instance};
 
@@ -31,7 +31,7 @@ fn page(state: &State, accept: Option<&HeaderValue>) -> Response<Body> {
     let (kind, body) = state.recorder.scrape(accept, || {
         let now = clock::now();
         let readings = view.instances.iter().map(|instance| reading(instance, mode, now)).collect();
-        (readings, imbalances(&view, mode))
+        (readings, imbalances(&view, &Weighing { mode, prompt_tokens: 0, now }))
     });
     answer::with_type(StatusCode::OK, kind, body.into())
 }
@@ -90,8 +90,8 @@ pub(crate) fn cms(instance: &Instance, inflight: &Inflight, now: Moment) -> Cms 
 }
 
 /// How unevenly the instances of each type are loaded.
-fn imbalances(view: &ClusterView, mode: Mode) -> Vec<Imbalance> {
-    let metrics: &[Metric] = match mode {
+fn imbalances(view: &ClusterView, weighing: &Weighing) -> Vec<Imbalance> {
+    let metrics: &[Metric] = match weighing.mode {
         Mode::Full => &[Metric::NumRequests, Metric::AllPrefillsTokensNum, Metric::AllDecodesTokensNum],
         Mode::Lite => &[Metric::NumRequests, Metric::NumTokens],
     };
@@ -99,7 +99,7 @@ fn imbalances(view: &ClusterView, mode: Mode) -> Vec<Imbalance> {
     for infer_type in InferType::ALL {
         for &metric in metrics {
             let of_type = view.instances.iter().filter(|instance| instance.infer_type == infer_type);
-            let values = of_type.map(|instance| metric.of(mode, instance, 0));
+            let values = of_type.map(|instance| metric.of(instance, weighing));
             let (most, sum, count) = values
                 .fold((0.0_f64, 0.0, 0.0), |(most, sum, count), value| (most.max(value), sum + value, count + 1.0));
             if sum > 0.0 {

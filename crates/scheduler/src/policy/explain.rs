@@ -72,25 +72,22 @@ impl Explanation {
         ask: &Ask<'_>,
         now: Moment,
     ) -> (Result<Chosen, Nobody>, Self) {
-        let (stage, mode) = (policy.stage(wanted), policy.mode());
+        let (stage, weighing) = (policy.stage(wanted), policy.weighing(ask, now));
         // Before the choice: what the choice changes is no reason for it.
         let measures: Vec<Vec<Measure>> = view
             .instances
             .iter()
             .map(|instance| {
-                let metrics = Metric::ALL.into_iter().filter(|metric| metric.is_of(mode));
-                let measure = |metric: Metric| Measure {
-                    name: metric.as_str(),
-                    value: metric.of(mode, instance, ask.prompt_tokens),
-                };
+                let metrics = Metric::ALL.into_iter().filter(|metric| metric.is_of(weighing.mode));
+                let measure = |metric: Metric| Measure { name: metric.as_str(), value: metric.of(instance, &weighing) };
                 metrics.map(measure).collect()
             })
             .collect();
         let mut notes = Notes(vec![None; view.instances.len()]);
-        let chosen = stage.choose(view, mode, ask, now, &mut notes);
+        let chosen = stage.choose(view, ask, weighing, &mut notes);
         let left: Vec<u32> = (0_u32..).zip(&notes.0).filter(|(_, note)| note.is_none()).map(|(at, _)| at).collect();
         let mut ranks = vec![None; view.instances.len()];
-        for (rank, at) in stage.rank(view, mode, ask, &left).into_iter().enumerate() {
+        for (rank, at) in stage.rank(view, weighing, &left).into_iter().enumerate() {
             ranks[at as usize] = Some(rank + 1);
         }
         let judged = view.instances.iter().zip(measures).zip(notes.0).zip(ranks);

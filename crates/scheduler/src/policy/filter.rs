@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use telemetry::clock::Moment;
-
-use super::{Metric, Mode};
+use super::{Metric, Weighing};
 use crate::view::{ClusterView, Instance};
 
 /// Why an instance was left out.
@@ -102,20 +100,13 @@ pub enum Filter {
 
 impl Filter {
     /// Whether the instance is left out, and why.
-    pub(super) fn rejects(
-        &self,
-        instance: &Instance,
-        mode: Mode,
-        prompt_tokens: u64,
-        now: Moment,
-        fallback: bool,
-    ) -> Option<Rejected> {
+    pub(super) fn rejects(&self, instance: &Instance, weighing: &Weighing, fallback: bool) -> Option<Rejected> {
         match *self {
             Self::Schedulability => (!instance.schedulable).then_some(Rejected::Unschedulable),
-            Self::Staleness(most) => (instance.age(now) > most).then_some(Rejected::Stale),
+            Self::Staleness(most) => (instance.age(weighing.now) > most).then_some(Rejected::Stale),
             Self::Below { hard: false, .. } if fallback => None,
             Self::Below { metric, limit, .. } => {
-                let below = metric.of(mode, instance, prompt_tokens) < limit;
+                let below = metric.of(instance, weighing) < limit;
                 (!below).then_some(Rejected::Threshold)
             }
         }
@@ -136,11 +127,11 @@ pub(super) struct Fallen {
 
 impl Fallen {
     /// Looks at every instance, of whatever type: a machine that fails takes all of them along.
-    pub(super) fn look(view: &ClusterView, domain: Domain, filters: &[Filter], mode: Mode, now: Moment) -> Self {
+    pub(super) fn look(view: &ClusterView, domain: Domain, filters: &[Filter], weighing: &Weighing) -> Self {
         let mut fallen = Self::default();
         let fails = |instance: &&Instance| {
             let mut asked = filters.iter().filter(|filter| filter.needs_failover());
-            asked.any(|filter| filter.rejects(instance, mode, 0, now, false).is_some())
+            asked.any(|filter| filter.rejects(instance, weighing, false).is_some())
         };
         if domain == Domain::Instance {
             return fallen;

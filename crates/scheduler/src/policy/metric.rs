@@ -1,5 +1,7 @@
 //! What instances are compared by.
 
+use telemetry::clock::Moment;
+
 use crate::view::Instance;
 
 /// A number that an instance has for a request. Lower is better, for every one of them.
@@ -35,6 +37,17 @@ pub enum Mode {
     Full,
     /// From what gateways report, since the instances are black boxes.
     Lite,
+}
+
+/// What instances are weighed for: a request, at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Weighing {
+    /// Where the numbers come from.
+    pub mode: Mode,
+    /// Tokens of the request's prompt.
+    pub prompt_tokens: u64,
+    /// The moment.
+    pub now: Moment,
 }
 
 /// Names of metrics that upstream has and this scheduler does not compute yet.
@@ -108,12 +121,12 @@ impl Metric {
         }
     }
 
-    /// The instance's number for a request whose prompt has so many tokens. Never NaN.
+    /// The instance's number. Never NaN.
     #[must_use]
-    pub fn of(self, mode: Mode, instance: &Instance, prompt_tokens: u64) -> f64 {
-        match (self, mode) {
+    pub fn of(self, instance: &Instance, weighing: &Weighing) -> f64 {
+        match (self, weighing.mode) {
             (Self::LastDispatch, _) => instance.seat.last_dispatch() as f64,
-            (_, Mode::Full) => self.of_status(instance, prompt_tokens),
+            (_, Mode::Full) => self.of_status(instance, weighing.prompt_tokens),
             (_, Mode::Lite) => self.of_reports(instance),
         }
     }

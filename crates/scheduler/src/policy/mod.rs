@@ -17,7 +17,7 @@ mod stage;
 
 pub use file::{BUILT_IN, Parameters, PolicyFault, built_in};
 pub use filter::{Domain, Filter, Rejected};
-pub use metric::{Metric, Mode};
+pub use metric::{Metric, Mode, Weighing};
 pub use place::{Ask, Placement, Refusal};
 pub use select::Dice;
 pub use stage::{Chosen, Nobody, Stage};

@@ -5,7 +5,7 @@ use telemetry::clock::Moment;
 
 use super::explain::Explanation;
 use super::stage::Silent;
-use super::{Chosen, Nobody, Policy, Rejected};
+use super::{Chosen, Nobody, Policy, Rejected, Weighing};
 use crate::view::ClusterView;
 
 /// A request to place, as far as a policy needs it.
@@ -85,6 +85,10 @@ fn wanted(ask: &Ask<'_>) -> Result<&'static [InferType], Refusal> {
 }
 
 impl Policy {
+    pub(super) fn weighing(&self, ask: &Ask<'_>, now: Moment) -> Weighing {
+        Weighing { mode: self.mode(), prompt_tokens: ask.prompt_tokens, now }
+    }
+
     /// Places a request. Changes nothing but whose turn it is: the caller enters the placement in the accounts.
     ///
     /// # Errors
@@ -92,7 +96,7 @@ impl Policy {
     pub fn place(&self, view: &ClusterView, ask: &Ask<'_>, now: Moment) -> Result<Placement, Refusal> {
         let mut choices = Vec::with_capacity(2);
         for &wanted in wanted(ask)? {
-            let chosen = self.stage(wanted).choose(view, self.mode(), ask, now, &mut Silent);
+            let chosen = self.stage(wanted).choose(view, ask, self.weighing(ask, now), &mut Silent);
             choices.push((wanted, chosen.map_err(|nobody| refusal(view, ask, wanted, nobody))?));
         }
         Ok(Placement { choices })

@@ -4,7 +4,7 @@ use std::cmp::Ordering as Order;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Metric, Mode};
+use super::{Metric, Weighing};
 use crate::view::Instance;
 
 /// A candidate: its place in the snapshot.
@@ -68,13 +68,12 @@ impl Dice {
 #[derive(Clone, Copy)]
 pub(super) struct Bench<'a> {
     pub(super) instances: &'a [Instance],
-    pub(super) mode: Mode,
-    pub(super) prompt_tokens: u64,
+    pub(super) weighing: Weighing,
 }
 
 impl Bench<'_> {
     fn value(&self, metric: Metric, candidate: Candidate) -> f64 {
-        let value = metric.of(self.mode, &self.instances[candidate as usize], self.prompt_tokens);
+        let value = metric.of(&self.instances[candidate as usize], &self.weighing);
         // A number that is none must not win.
         if value.is_nan() { f64::INFINITY } else { value }
     }

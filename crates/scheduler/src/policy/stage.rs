@@ -1,11 +1,10 @@
 //! One choice: of the instances of a type, one, or nobody and why.
 
 use cluster::api::InferType;
-use telemetry::clock::Moment;
 
 use super::filter::Fallen;
 use super::select::{Bench, Candidate, Selector};
-use super::{Ask, Dice, Domain, Filter, Mode, Rejected};
+use super::{Ask, Dice, Domain, Filter, Rejected, Weighing};
 use crate::view::{ClusterView, Instance};
 
 /// How an instance of one type is chosen.
@@ -68,19 +67,18 @@ impl Stage {
     pub(super) fn choose(
         &self,
         view: &ClusterView,
-        mode: Mode,
         ask: &Ask<'_>,
-        now: Moment,
+        weighing: Weighing,
         judge: &mut impl Judge,
     ) -> Result<Chosen, Nobody> {
-        let fallen = Fallen::look(view, self.domain, &self.filters, mode, now);
-        let mut pass = Pass { stage: self, mode, ask, now, fallen, fallback: false, rejected: Counts::default() };
+        let fallen = Fallen::look(view, self.domain, &self.filters, &weighing);
+        let mut pass = Pass { stage: self, ask, weighing, fallen, fallback: false, rejected: Counts::default() };
         let mut candidates = pass.candidates(view, judge);
         if candidates.is_empty() && pass.rejected[Rejected::Threshold as usize] > 0 {
             pass = Pass { fallback: true, rejected: Counts::default(), ..pass };
             candidates = pass.candidates(view, judge);
         }
-        let bench = Bench { instances: &view.instances, mode, prompt_tokens: ask.prompt_tokens };
+        let bench = Bench { instances: &view.instances, weighing };
         match self.selector.choose(bench, &candidates, &self.dice) {
             None => Err(Nobody { rejected: pass.rejected }),
             Some(chosen) => Ok(Chosen {
@@ -93,14 +91,8 @@ impl Stage {
     }
 
     /// The candidates in the order of the selector's metrics.
-    pub(super) fn rank(
-        &self,
-        view: &ClusterView,
-        mode: Mode,
-        ask: &Ask<'_>,
-        candidates: &[Candidate],
-    ) -> Vec<Candidate> {
-        let bench = Bench { instances: &view.instances, mode, prompt_tokens: ask.prompt_tokens };
+    pub(super) fn rank(&self, view: &ClusterView, weighing: Weighing, candidates: &[Candidate]) -> Vec<Candidate> {
+        let bench = Bench { instances: &view.instances, weighing };
         bench.ranked(self.selector.by(), candidates)
     }
 }
@@ -108,9 +100,8 @@ impl Stage {
 /// One look at everybody.
 struct Pass<'a> {
     stage: &'a Stage,
-    mode: Mode,
     ask: &'a Ask<'a>,
-    now: Moment,
+    weighing: Weighing,
     fallen: Fallen,
     fallback: bool,
     rejected: Counts,
@@ -140,9 +131,8 @@ impl Pass<'_> {
         if self.ask.excluded.iter().any(|name| instance.is_called(name)) {
             return Some(Rejected::Excluded);
         }
-        let (mode, tokens) = (self.mode, self.ask.prompt_tokens);
         let mut filters = self.stage.filters.iter();
-        let own = filters.find_map(|filter| filter.rejects(instance, mode, tokens, self.now, self.fallback));
+        let own = filters.find_map(|filter| filter.rejects(instance, &self.weighing, self.fallback));
         match own {
             // Whoever has fallen with others is not merely busy.
             None | Some(Rejected::Threshold) if self.fallen.has(instance) => Some(Rejected::FailoverDomain),
