@@ -8,7 +8,8 @@ use crate::kv::server::Keeper;
 use crate::kv::store::Store;
 use crate::kv::{Source, client};
 use crate::observe::{Meta, Recorder};
-use proxy::Drain;
+use parking_lot::Mutex;
+use proxy::{Client, Drain};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use telemetry::clock::Moment;
@@ -29,6 +30,10 @@ pub(crate) struct Engine {
     pub(crate) bootstrap: SocketAddr,
     /// When it was started.
     pub(crate) started: Moment,
+    /// Until then no further requests are to be sent here.
+    pub(crate) cordon: Mutex<Option<Moment>>,
+    /// Talks to other instances' llumlets.
+    pub(crate) client: Client,
     /// Before this the model is still being loaded.
     pub(crate) ready_at: Moment,
     /// Fetches and the like; ends with the engine.
@@ -73,6 +78,22 @@ impl Engine {
     /// Whether the model has been loaded.
     pub(crate) fn is_ready(&self) -> bool {
         telemetry::clock::now() >= self.ready_at
+    }
+
+    /// Whether requests should be sent here.
+    pub(crate) fn is_schedulable(&self) -> bool {
+        self.is_ready() && self.cordon.lock().is_none_or(|until| telemetry::clock::now() >= until)
+    }
+
+    /// Tells whoever asks to send nothing here for `time`.
+    pub(crate) fn cordon(self: &Arc<Self>, time: std::time::Duration) {
+        *self.cordon.lock() = Some(telemetry::clock::now() + time);
+        self.instance.changes().notify_one();
+        let engine = Arc::clone(self);
+        self.background.spawn(async move {
+            tokio::time::sleep(time).await;
+            engine.instance.changes().notify_one();
+        });
     }
 
     async fn fetch(&self, transfer: Transfer) {

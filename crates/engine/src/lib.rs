@@ -8,7 +8,7 @@
 //!
 //! From the inside out: [`core`] decides (no IO, no clock), `instance` runs it in real time, `kv` talks to other
 //! instances, `api` understands requests and renders answers, `http` serves them, `fault` breaks them on demand. `publish` tells a cluster of the
-//! instance.
+//! instance, and `migrate` hands requests in mid-life over to another one, as a llumlet does.
 
 mod api;
 mod config;
@@ -18,6 +18,7 @@ mod fault;
 mod http;
 mod instance;
 mod kv;
+mod migrate;
 mod observe;
 mod publish;
 mod running;

@@ -24,6 +24,8 @@ pub(crate) struct Meta {
     pub(crate) top_p: f64,
     /// The caller's span.
     pub(crate) parent: Option<TraceContext>,
+    /// Another instance has its client, and gives account of it.
+    pub(crate) guest: bool,
 }
 
 /// Where events go.
@@ -78,6 +80,9 @@ impl Recorder {
 
     /// A request ended.
     pub(crate) fn ended(&self, summary: &Summary, meta: Meta, instance: &Instance) {
+        if meta.guest {
+            return;
+        }
         let prompt = PromptTokens {
             computed: u64::from(summary.prompt_tokens - summary.cached_tokens()),
             cached: u64::from(summary.local_hits),

@@ -9,11 +9,12 @@ use crate::kv::leases::Leases;
 use crate::kv::rooms::Rooms;
 use crate::kv::server::{self, Keeper};
 use crate::kv::store::{Shelf, Store};
+use crate::migrate::Moves;
 use crate::observe::Recorder;
 use crate::publish;
 use cluster::Publication;
 use parking_lot::Mutex;
-use proxy::{Drain, DrainReport, Listener, ListenerConfig};
+use proxy::{Client, ClientConfig, Drain, DrainReport, Listener, ListenerConfig};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -126,6 +127,7 @@ fn build(
         shelf: Shelf::new(config.shared_store_blocks),
         room_timeout: config.room_timeout,
         block_size: config.core.block_size,
+        moves: Moves::default(),
         recorder: recorder.clone(),
     });
     let started = telemetry::clock::now();
@@ -141,6 +143,8 @@ fn build(
         side_channel,
         bootstrap,
         started,
+        cordon: Mutex::new(None),
+        client: Client::new(ClientConfig::default()),
         refuse,
     })
 }

@@ -14,6 +14,7 @@ pub mod body;
 pub mod client;
 pub mod drain;
 pub mod egress;
+pub mod grpc;
 pub mod headers;
 mod io;
 pub mod observe;

@@ -62,6 +62,18 @@ impl BlockChain {
         }
     }
 
+    /// What the unfinished block has so far: a running value, and how many tokens it stands for.
+    #[must_use]
+    pub const fn tail(&self) -> (u64, u32) {
+        (self.tail, self.tail_len as u32)
+    }
+
+    /// The chain of which these are [`hashes`](Self::hashes) and [`tail`](Self::tail).
+    #[must_use]
+    pub const fn from_parts(block_size: u32, hashes: Vec<BlockHash>, (tail, tail_len): (u64, u32)) -> Self {
+        Self { block_size: block_size as usize, hashes, tail, tail_len: tail_len as usize }
+    }
+
     /// Tokens pushed so far.
     #[must_use]
     pub const fn len(&self) -> u32 {

@@ -40,6 +40,8 @@ pub struct Load {
     pub unallocated_running: u64,
     /// Requests whose KV is being fetched.
     pub loading: Weight,
+    /// Requests that are with another instance.
+    pub away: Weight,
     /// Tokens that fit into all blocks.
     pub total_tokens: u64,
     /// Tokens that fit into the blocks in use, for live requests or for other instances to fetch.
@@ -71,6 +73,7 @@ impl Core {
                     load.add_waiting(sequence);
                 }
                 Stage::Fetching => load.loading.add(sequence),
+                Stage::Away => load.away.add(sequence),
                 Stage::Running => load.add_running(sequence, block_size),
             }
         }

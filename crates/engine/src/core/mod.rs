@@ -19,10 +19,12 @@ pub mod blocks;
 pub mod hash;
 pub mod latency;
 mod load;
+mod migrate;
 mod schedule;
 mod sequence;
 
 pub use load::{Load, Weight};
+pub use migrate::{Amount, Departure, Order};
 pub use sequence::{External, FinishReason, RequestId, Spec, Summary};
 
 use blocks::{BlockId, BlockPool};
@@ -188,6 +190,10 @@ pub struct Core {
     hold_deadlines: BTreeSet<(Duration, RequestId)>,
     outputs: Vec<Output>,
     fetches: Vec<Fetch>,
+    /// Requests that leave when the step under way has ended …
+    leaving: Vec<RequestId>,
+    /// … and those that have left.
+    departures: Vec<(RequestId, Departure)>,
     /// Since the last step.
     preemptions: u32,
     totals: Totals,
@@ -211,6 +217,8 @@ impl Core {
             hold_deadlines: BTreeSet::new(),
             outputs: Vec::new(),
             fetches: Vec::new(),
+            leaving: Vec::new(),
+            departures: Vec::new(),
             preemptions: 0,
             totals: Totals::default(),
             config,
@@ -227,7 +235,7 @@ impl Core {
 
     /// Queues a request that [fits](Self::fits). `id` must be new.
     pub fn add(&mut self, id: RequestId, spec: Spec, now: Duration) {
-        debug_assert!(self.fits(spec.prompt.len(), spec.max_tokens));
+        debug_assert!(self.fits(spec.prompt.len() - spec.generated, spec.max_tokens));
         self.sequences.insert(id, Sequence::new(spec, now));
         self.queues.waiting.push_back(id);
     }
@@ -247,6 +255,7 @@ impl Core {
             }
             // Memory that somebody else is writing to cannot be handed out.
             Stage::Fetching => {}
+            Stage::Away => self.finish(id, FinishReason::Abort, now),
             Stage::Running if self.in_step(id) => {}
             Stage::Running => self.finish(id, FinishReason::Abort, now),
         }
@@ -269,22 +278,24 @@ impl Core {
         if !success {
             return self.finish(id, FinishReason::Error, now);
         }
-        let gained = external.saturating_sub(sequence.computed);
+        let known = sequence.computed.min(sequence.prompt_len);
+        sequence.computed = sequence.computed.max(external);
+        // Of the prompt; what another instance had generated comes along.
+        let gained = sequence.computed.min(sequence.prompt_len) - known;
         sequence.summary.external_hits = gained;
-        sequence.computed += gained;
         self.totals.external_hits += u64::from(gained);
         self.remember(id);
         if let Some(sequence) = self.sequences.get_mut(&id) {
             // The last token is computed again: its output is what the first generated token is sampled from.
-            sequence.computed = sequence.computed.min(sequence.prompt_len - 1);
+            sequence.computed = sequence.computed.min(sequence.total() - 1);
         }
         self.queues.arrived.push_back(id);
     }
 
-    /// Frees what the finished request `id` holds for another instance. False when it holds nothing (any more).
+    /// Frees what the request `id`, finished or away, holds for another instance. False when it holds nothing (any more).
     pub fn release(&mut self, id: RequestId) -> bool {
         let Some(hold) = self.holds.remove(&id) else {
-            return false;
+            return self.release_away(id);
         };
         self.hold_deadlines.remove(&(hold.deadline, id));
         self.pool.release(&hold.blocks);
@@ -316,6 +327,7 @@ impl Core {
         if self.step.is_some() {
             return None;
         }
+        self.depart();
         let plan = self.plan(now);
         if plan.parts.is_empty() {
             return None;

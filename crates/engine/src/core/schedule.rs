@@ -122,7 +122,7 @@ impl Core {
         };
         // A request that has been fetched for must be able to run: its whole prompt gets room now. Otherwise two of
         // them, each waiting for the other's blocks, would wait for ever.
-        let wanted = if fetch { sequence.prompt_len.div_ceil(block_size) - found } else { 0 };
+        let wanted = if fetch { sequence.total().div_ceil(block_size) - found } else { 0 };
         if wanted > self.pool.free_after_reuse(hashes) {
             return Some(Admission::Blocked);
         }
@@ -146,7 +146,7 @@ impl Core {
     }
 
     /// Gives the request blocks for `tokens` more tokens; false when there are not enough.
-    fn grow(&mut self, id: RequestId, tokens: u32) -> bool {
+    pub(super) fn grow(&mut self, id: RequestId, tokens: u32) -> bool {
         let Some(sequence) = self.sequences.get_mut(&id) else {
             return false;
         };
@@ -156,7 +156,7 @@ impl Core {
     }
 
     /// Takes the request's blocks away.
-    fn vacate(&mut self, id: RequestId) {
+    pub(super) fn vacate(&mut self, id: RequestId) {
         if let Some(sequence) = self.sequences.get_mut(&id) {
             self.pool.release(&sequence.blocks);
             sequence.blocks.clear();
@@ -205,11 +205,12 @@ impl Totals {
         if std::mem::replace(&mut sequence.looked_up, true) {
             return;
         }
-        sequence.summary.local_hits = sequence.computed;
+        let found = sequence.computed.min(sequence.prompt_len);
+        sequence.summary.local_hits = found;
         self.prefix_queries += u64::from(sequence.prompt_len);
-        self.prefix_hits += u64::from(sequence.computed);
+        self.prefix_hits += u64::from(found);
         if sequence.external != External::None {
-            self.external_queries += u64::from(sequence.prompt_len - sequence.computed);
+            self.external_queries += u64::from(sequence.prompt_len - found);
         }
     }
 }

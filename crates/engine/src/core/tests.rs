@@ -315,12 +315,24 @@ fn zero_latency_takes_no_time() {
 
 #[derive(Clone, Debug)]
 enum Act {
-    Add { spec: Spec },
+    Add {
+        spec: Spec,
+    },
     Abort(u64),
     Begin,
     End,
-    Fetched { pick: usize, success: bool },
+    Fetched {
+        pick: usize,
+        success: bool,
+    },
     Release(u64),
+    /// So many requests are to go to another instance.
+    Leave(u64),
+    /// One of them comes back, after its blocks were read or not.
+    Back {
+        pick: usize,
+        read: bool,
+    },
     Wait(u64),
 }
 
@@ -348,6 +360,8 @@ fn arbitrary_act() -> impl Strategy<Value = Act> {
         6 => Just(Act::End),
         2 => (0_usize..4, proptest::bool::weighted(0.8)).prop_map(|(pick, success)| Act::Fetched { pick, success }),
         1 => (0_u64..40).prop_map(Act::Release),
+        1 => (1_u64..3).prop_map(Act::Leave),
+        1 => (0_usize..4, any::<bool>()).prop_map(|(pick, read)| Act::Back { pick, read }),
         1 => (0_u64..700).prop_map(Act::Wait),
     ]
 }
@@ -364,6 +378,7 @@ fn play(acts: &[Act]) -> Vec<(Duration, Output)> {
         ..config()
     });
     let mut pending = Vec::new();
+    let mut away: Vec<RequestId> = Vec::new();
     let mut added = 0;
     for act in acts {
         match act {
@@ -383,13 +398,30 @@ fn play(acts: &[Act]) -> Vec<(Duration, Output)> {
             Act::Release(id) => {
                 bench.core.release(*id);
             }
+            Act::Leave(requests) => {
+                let chosen = bench.core.choose(Order::FirstWaitingThenShortest, Amount::Requests(*requests));
+                chosen.into_iter().for_each(|id| bench.core.leave(id));
+            }
+            Act::Back { pick, read } if !away.is_empty() => {
+                let id = away.remove(pick % away.len());
+                if *read {
+                    bench.core.release(id);
+                }
+                bench.core.come_back(id);
+            }
+            Act::Back { .. } => {}
             Act::Wait(millis) => {
                 bench.now += ms(*millis);
                 bench.core.expire(bench.now);
             }
         }
         settle(&mut bench, &mut pending);
+        away.extend(bench.core.take_departures().into_iter().map(|(id, _)| id));
     }
+    bench.core.complete(bench.now);
+    bench.core.depart();
+    away.extend(bench.core.take_departures().into_iter().map(|(id, _)| id));
+    away.into_iter().for_each(|id| bench.core.come_back(id));
     finish_all(&mut bench, pending);
     let ended = bench.outputs.iter().filter(|(_, output)| output.finished.is_some()).count() as u64;
     assert_eq!(ended, added, "every admitted request ends exactly once");

@@ -3,6 +3,7 @@
 //! - `GET /admin/state`: the true state, down to blocks.
 //! - `GET`, `POST`, `DELETE /admin/faults`: the rules in force; `POST` takes a list of rules and replaces them.
 //! - `POST /admin/refuse?ms=500`: stop listening for a while, so that connections are refused.
+//! - `POST /admin/cordon?ms=500`: ask for no requests for a while, as an instance does that is about to be stopped.
 //! - `POST /admin/reset_prefix_cache`.
 
 use super::{Refusal, document};
@@ -12,9 +13,10 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use proxy::Body;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) async fn handle(engine: &Engine, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+pub(super) async fn handle(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/admin/state") => Ok(state(engine)),
         (&Method::GET, "/admin/faults") => Ok(document(&json!(engine.faults.rules()))),
@@ -24,6 +26,10 @@ pub(super) async fn handle(engine: &Engine, request: Request<Incoming>) -> Resul
             Ok(Response::default())
         }
         (&Method::POST, "/admin/refuse") => refuse(engine, &request),
+        (&Method::POST, "/admin/cordon") => {
+            engine.cordon(millis(&request)?);
+            Ok(Response::default())
+        }
         (&Method::POST, "/admin/reset_prefix_cache") => {
             engine.instance.reset_prefix_cache();
             Ok(Response::default())
@@ -41,6 +47,7 @@ fn state(engine: &Engine) -> Response<Body> {
         "running": state.running,
         "waiting": state.waiting,
         "fetching": state.fetching,
+        "away": engine.instance.snapshot().load.away.requests,
         "holds": state.holds,
         "leases": engine.keeper.leases.lock().len(),
         "rooms": engine.keeper.rooms.len(),
@@ -70,12 +77,15 @@ async fn set_faults(engine: &Engine, request: Request<Incoming>) -> Result<Respo
 }
 
 fn refuse(engine: &Engine, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    // A full queue means that it is about to refuse already.
+    let _ = engine.refuse.try_send(millis(request)?);
+    Ok(Response::default())
+}
+
+fn millis(request: &Request<Incoming>) -> Result<Duration, Refusal> {
     let query = request.uri().query().unwrap_or_default();
     let millis = query.strip_prefix("ms=").and_then(|millis| millis.parse().ok());
-    let millis = millis.ok_or_else(|| Refusal::bad_request("expected ?ms=<milliseconds>"))?;
-    // A full queue means that it is about to refuse already.
-    let _ = engine.refuse.try_send(Duration::from_millis(millis));
-    Ok(Response::default())
+    millis.map(Duration::from_millis).ok_or_else(|| Refusal::bad_request("expected ?ms=<milliseconds>"))
 }
 
 fn bad(error: impl std::fmt::Display) -> Refusal {

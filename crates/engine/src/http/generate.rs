@@ -280,6 +280,7 @@ fn meta(engine: &Engine, parsed: &Parsed, headers: &HeaderMap) -> Meta {
         n: parsed.n,
         top_p: parsed.top_p,
         parent: TraceContext::extract(headers),
+        guest: false,
     }
 }
 
@@ -355,6 +356,7 @@ pub(super) async fn embed(
             n: 1,
             top_p: 1.0,
             parent: TraceContext::extract(&head.headers),
+            guest: false,
         };
         let seed = prompt.fingerprint();
         waiting.push(engine.instance.submit(Spec::new(prompt, seed, 1), None, meta));

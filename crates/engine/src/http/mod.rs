@@ -3,12 +3,14 @@
 mod admin;
 mod answer;
 mod generate;
+mod llumlet;
 mod stream;
 
 use crate::api::Refusal;
 use crate::engine::Engine;
 use crate::fault::Fault;
 use bytes::Bytes;
+use cluster::records::llumlet::method;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -37,6 +39,7 @@ async fn route(engine: Arc<Engine>, request: Request<Incoming>) -> Result<Respon
         (&Method::GET, "/v1/models") => Ok(models(&engine)),
         (&Method::GET, "/metrics") => Ok(engine.recorder.metrics(request.headers()).await),
         (&Method::POST, "/tokenize") => generate::tokenize(&engine, request).await,
+        (&Method::POST, method::MIGRATE | method::MIGRATE_IN) => Ok(llumlet::handle(engine, request).await),
         (&Method::POST, path) => match Api::from_path(path) {
             Some(Api::Embeddings) => generate::embed(engine, fault, request).await,
             Some(api @ (Api::ChatCompletions | Api::Completions | Api::Responses | Api::Messages)) => {

@@ -114,6 +114,7 @@ impl Instance {
         let mut inner = self.inner.lock();
         let expired = inner.core.expire(now);
         let step = inner.core.schedule(start);
+        inner.depart();
         let expiry = inner.core.next_expiry();
         let fetches = inner.core.take_fetches();
         let transfers: Vec<_> = fetches.into_iter().filter_map(|fetch| inner.transfer(fetch)).collect();

@@ -1,6 +1,7 @@
 //! A running instance: the core, its step loop in real time, and the requests that wait for it.
 
 mod driver;
+mod leaving;
 mod mailbox;
 mod outbox;
 mod recent;
@@ -9,10 +10,11 @@ mod timer;
 pub use timer::Clockwork;
 
 pub(crate) use driver::{Observer, Transfer, run};
+pub(crate) use leaving::{Away, Leaving};
 pub(crate) use mailbox::Progress;
 pub(crate) use timer::Timer;
 
-use crate::core::{Config, Core, External, Load, RequestId, Spec, State, Summary, Totals};
+use crate::core::{Config, Core, Departure, External, Load, RequestId, Spec, State, Summary, Totals};
 use crate::kv::Source;
 use crate::observe::Meta;
 use mailbox::Mailbox;
@@ -24,7 +26,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use telemetry::clock::{self, Moment};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// The core and what surrounds it. Shared by the step loop, the connections and the side channel.
 #[derive(Debug)]
@@ -67,6 +69,8 @@ struct Request {
     source: Option<Source>,
     /// What its span and metrics say of it.
     meta: Meta,
+    /// Who waits for it to leave.
+    leaving: Option<oneshot::Sender<Departure>>,
 }
 
 impl Instance {
@@ -94,7 +98,7 @@ impl Instance {
         if let Some(recent) = &mut inner.recent {
             recent.add(now, meta.id.clone());
         }
-        inner.requests.insert(id, Request { mailbox: mailbox.clone(), source, meta });
+        inner.requests.insert(id, Request { mailbox: mailbox.clone(), source, meta, leaving: None });
         drop(inner);
         self.wake.notify_one();
         self.changes.notify_one();
@@ -119,6 +123,11 @@ impl Instance {
     /// What the core holds now.
     pub(crate) fn state(&self) -> State {
         self.inner.lock().core.state()
+    }
+
+    /// Whether a request of this size can ever be computed here.
+    pub(crate) fn fits(&self, prompt_tokens: u32, max_tokens: u32) -> bool {
+        self.inner.lock().core.fits(prompt_tokens, max_tokens)
     }
 
     /// Notified whenever the load may be another.

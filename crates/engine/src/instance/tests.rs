@@ -75,7 +75,7 @@ fn spec(max_tokens: u32) -> Spec {
 }
 
 fn meta() -> Meta {
-    Meta { id: "x".into(), model: "m".into(), max_tokens: 1, n: 1, top_p: 1.0, parent: None }
+    Meta { id: "x".into(), model: "m".into(), max_tokens: 1, n: 1, top_p: 1.0, parent: None, guest: false }
 }
 
 /// When each token of a request came, in milliseconds since `start`.

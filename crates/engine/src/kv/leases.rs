@@ -56,6 +56,13 @@ impl Leases {
         Some(id)
     }
 
+    /// Ends a lease that is not to be pulled any more, if it is there.
+    pub(crate) fn revoke(&mut self, name: &str) {
+        if let Some(id) = self.live.remove(name) {
+            self.names.remove(&id);
+        }
+    }
+
     /// Ends the leases of `ids` because nobody pulled them.
     pub(crate) fn expired(&mut self, ids: &[RequestId]) {
         for name in ids.iter().filter_map(|id| self.names.remove(id)) {

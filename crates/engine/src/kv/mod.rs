@@ -1,12 +1,13 @@
 //! KV between instances: who keeps what for whom, and the wire between them.
 //!
 //! Real connectors move KV by one-sided reads and talk about it over side channels of their own. Here one line protocol
-//! over TCP ([`link`]) does all the talking; the bytes themselves are only waited for. Three kinds of conversation exist:
+//! over TCP ([`link`]) does all the talking; the bytes themselves are only waited for. These kinds of conversation exist:
 //!
 //! - **pull** (vLLM's NIXL connector): the decode instance names the prefill instance's engine and request, waits for
 //!   the transfer and says `done`, which frees the blocks there ([`leases`]).
 //! - **join** (SGLang): prefill and decode meet in a room at the prefill instance's bootstrap server ([`rooms`]).
 //! - **compute** (blade-kvt): the decode instance has the prefill instance compute a prompt, and pulls it then.
+//! - **follow**: the instance to which a request has moved says how far it is ([`crate::migrate`]).
 //! - **put / get** (LMCache, shared storage): block hashes in a store that one instance serves ([`store`]).
 
 pub(crate) mod client;

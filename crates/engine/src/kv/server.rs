@@ -8,6 +8,7 @@ use super::store::{self, Shelf};
 use crate::core::hash::{BlockChain, TokenId};
 use crate::core::{FinishReason, Spec};
 use crate::instance::Instance;
+use crate::migrate::Moves;
 use crate::observe::{Meta, Recorder};
 use http::HeaderMap;
 use parking_lot::Mutex;
@@ -36,6 +37,8 @@ pub(crate) struct Keeper {
     pub(crate) room_timeout: Duration,
     /// Tokens per block.
     pub(crate) block_size: u32,
+    /// Requests that other instances compute for this one's clients.
+    pub(crate) moves: Moves,
     /// Where what happens is recorded.
     pub(crate) recorder: Recorder,
 }
@@ -67,6 +70,7 @@ impl Keeper {
             let line = line.to_owned();
             match line.split_once(' ') {
                 Some(("pull", names)) => self.pull(names, &mut link).await?,
+                Some(("follow", name)) => return self.moves.follow(name, &mut link).await,
                 Some(("free", names)) => self.free(names, &mut link).await?,
                 Some(("join", room)) => self.join(room, &mut link).await?,
                 Some(("compute", prompt)) => {
@@ -155,6 +159,7 @@ impl Keeper {
             n: 1,
             top_p: 1.0,
             parent: TraceContext::extract(&HeaderMap::new()),
+            guest: false,
         };
         let mut ticket = self.instance.submit(spec, None, meta);
         match ticket.finished().await.reason {

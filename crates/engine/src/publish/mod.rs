@@ -18,11 +18,12 @@ use tokio::sync::Notify;
 
 /// Publishes until `drain` begins, then takes the records away. `own` is where the instance itself listens.
 pub(crate) fn start(mut publication: Publication, engine: &Arc<Engine>, own: (String, u16), drain: &Drain) {
+    let llumlet_port = own.1;
     publication.endpoint.get_or_insert(own);
     engine.instance.remember_recent();
     let bells = Bells { status: Arc::clone(engine.instance.changes()), record: Arc::new(Notify::new()) };
     drain.spawn(ready(Arc::clone(engine), bells.clone(), drain.clone()));
-    let status = Status::new(metadata(&publication, engine), Arc::clone(engine));
+    let status = Status::new(metadata(&publication, engine, llumlet_port), Arc::clone(engine));
     let (info, engine) = (info(&publication, engine), Arc::clone(engine));
     // A model that is still being loaded takes no requests yet.
     publication.start(status, move || engine.is_ready().then(|| info.clone()), bells, drain);
@@ -39,11 +40,13 @@ async fn ready(engine: Arc<Engine>, bells: Bells, drain: Drain) {
     }
 }
 
-fn metadata(publication: &Publication, engine: &Engine) -> InstanceMetadata {
+/// The llumlet is on the instance's own port.
+fn metadata(publication: &Publication, engine: &Engine, llumlet_port: u16) -> InstanceMetadata {
     let config = &engine.config;
     InstanceMetadata {
         backend_type: backend(config.dialect).to_owned(),
         model: model(engine),
+        llumlet_port: i32::from(llumlet_port),
         kvt_port: i32::from(kv_port(engine)),
         utc_create: engine.started.unix_nanos() as f64 / 1e9,
         ip_kvt: engine.side_channel.ip().to_string(),

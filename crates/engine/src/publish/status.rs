@@ -34,7 +34,7 @@ impl Reporter for Status {
         self.update_id = self.update_id.wrapping_add(1).max(1);
         InstanceStatus {
             instance_id: self.metadata.instance_id.clone(),
-            schedulable: self.engine.is_ready(),
+            schedulable: self.engine.is_schedulable(),
             timestamp_ms: self.timestamp_ms,
             update_id: self.update_id,
             recent_waiting_requests: snapshot.recent,
@@ -57,6 +57,8 @@ fn counts(load: &Load) -> InstanceStatus {
         num_running_requests: int(load.running.requests),
         num_loading_requests: int(load.loading.requests),
         num_tokens_loading_requests: int(load.loading.tokens),
+        num_migrate_out_reqs: int(load.away.requests),
+        num_migrate_out_tokens: int(load.away.tokens),
         num_total_gpu_tokens: int(load.total_tokens),
         num_used_gpu_tokens: int(load.used_tokens),
         num_uncomputed_tokens_scheduler_waiting_prefills: int(load.uncomputed_waiting),

@@ -6,5 +6,6 @@ mod apis;
 mod faults;
 mod handover;
 mod http;
+mod migrate;
 mod publish;
 mod support;

@@ -117,7 +117,7 @@ struct Status {
 }
 
 fn refused(refusal: &Refusal, encoding: Encoding) -> Vec<u8> {
-    let (code, message) = (grpc::code(refusal), refusal.to_string());
+    let (code, message) = (grpc::number(refusal), refusal.to_string());
     match encoding {
         Encoding::Protobuf => Status { code, message }.encode_to_vec(),
         Encoding::Json => json!({"code": code, "message": message}).to_string().into_bytes(),
