@@ -120,6 +120,37 @@ impl SchedulingRequest {
     }
 }
 
+/// Where a scheduler that announced [`TAKES_BATCHES`] takes a [`Batch`]; Candor's own, upstream has none.
+pub const BATCH_PATH: &str = "/batch";
+
+/// The header by which a scheduler's answer to `/keepalive` says that it takes batches.
+pub const TAKES_BATCHES: &str = "x-candor-takes-batches";
+
+/// What one gateway has for the scheduler at one moment, in one exchange: a gateway under load would spend more on an exchange
+/// for each request than on the request. What is released is released before anything is placed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch<T> {
+    /// As bodies of `/release` are; `id` and `scheduling_result` are enough.
+    #[serde(default = "Vec::new")]
+    pub release: Vec<SchedulingRequest>,
+    /// As bodies of `/schedule` are.
+    #[serde(default = "Vec::new")]
+    pub schedule: Vec<T>,
+}
+
+/// What became of one request to place in a [`Batch`]. The answer to it is a list of these, in the order of the requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The status that `/schedule` would have answered.
+    pub status: u16,
+    /// Where the request goes, with status 200.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scheduling_result: Vec<LlmInstance>,
+    /// Why it goes nowhere, with any other status.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
 /// An instance that requests can be sent to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LlmInstance {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::api::Endpoint;
+use cluster::api::{Endpoint, TAKES_BATCHES};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -56,6 +56,7 @@ pub(crate) fn accept(state: &Arc<State>, mut request: Request<Incoming>) -> Resp
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    headers.insert(TAKES_BATCHES, HeaderValue::from_static("1"));
     response
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster::api::{InferType, SchedulingMode, SchedulingRequest, SchedulingStage};
+use cluster::api::{InferType, SchedulingMode, SchedulingRequest, SchedulingStage, Verdict};
 use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use proxy::Body;
@@ -63,6 +63,16 @@ pub(crate) async fn schedule(state: &Arc<State>, request: Request<Incoming>) -> 
             answer::json(status, &Explained { request: &asked, error: Some(why), explain: &explanations })
         }
         Err(Failure { status, why, .. }) => answer::text(status, why),
+    }
+}
+
+/// Answers one request of a batch, as [`schedule`] would.
+pub(crate) fn verdict(state: &State, mut asked: SchedulingRequest, attempt: Attempt) -> Verdict {
+    match decide(state, &mut asked, attempt, None) {
+        Ok(()) => {
+            Verdict { status: StatusCode::OK.as_u16(), scheduling_result: asked.scheduling_result, why: String::new() }
+        }
+        Err(Failure { status, why, .. }) => Verdict { status: status.as_u16(), why, ..Verdict::default() },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster::api::{ReportEvent, SchedulingRequest};
+use cluster::api::{BATCH_PATH, Batch, ReportEvent, SchedulingRequest, Verdict};
 use http::header::{ACCEPT, ALLOW, CONNECTION};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -13,7 +13,7 @@ use serde_json::json;
 use telemetry::clock;
 
 use crate::policy::Mode;
-use crate::schedule::schedule;
+use crate::schedule::{self, schedule};
 use crate::state::State;
 use crate::{answer, keepalive, scrape};
 
@@ -24,11 +24,12 @@ pub(crate) async fn handle(state: Arc<State>, request: Request<Incoming>) -> Res
         "/schedule" if method == Method::POST => schedule(&state, request).await,
         "/release" if method == Method::POST => release(&state, request).await,
         "/report" if method == Method::POST => report(&state, request).await,
+        BATCH_PATH if method == Method::POST => batch(&state, request).await,
         "/keepalive" if method == Method::GET => keepalive::accept(&state, request),
         "/healthz" => answer::text(StatusCode::OK, "ok"),
         "/readyz" => ready(&state),
         "/metrics" => scrape::scrape(&state, request.headers().get(ACCEPT)).await,
-        path @ ("/schedule" | "/release" | "/report" | "/keepalive") => {
+        path @ ("/schedule" | "/release" | "/report" | BATCH_PATH | "/keepalive") => {
             let allow = if path == "/keepalive" { "GET" } else { "POST" };
             let mut response = answer::text(StatusCode::METHOD_NOT_ALLOWED, format!("this path answers {allow} only"));
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
@@ -63,6 +64,12 @@ async fn release(state: &State, request: Request<Incoming>) -> Response<Body> {
     if released.scheduling_result.is_empty() {
         return answer::text(StatusCode::BAD_REQUEST, "scheduling_result names no instance to release");
     }
+    give_back(state, &released);
+    answer::text(StatusCode::OK, Body::Empty)
+}
+
+/// Takes a request off the accounts of the instances that it names.
+fn give_back(state: &State, released: &SchedulingRequest) {
     let view = state.view.load();
     for named in &released.scheduling_result {
         match state.policy.mode() {
@@ -76,7 +83,26 @@ async fn release(state: &State, request: Request<Incoming>) -> Response<Body> {
             }
         }
     }
-    answer::text(StatusCode::OK, Body::Empty)
+}
+
+/// `/batch`: what a gateway gives back, and then what it wants placed.
+async fn batch(state: &State, request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let received = clock::now();
+    let batch: Batch<SchedulingRequest> = match read(state, body).await {
+        Ok(batch) => batch,
+        Err(refusal) => return refusal,
+    };
+    for released in &batch.release {
+        give_back(state, released);
+    }
+    if !batch.schedule.is_empty() && !state.leadership.leads() {
+        return answer::not_leading(state);
+    }
+    let attempt = || state.recorder.begin(&head.headers, received);
+    let verdicts: Vec<Verdict> =
+        batch.schedule.into_iter().map(|asked| schedule::verdict(state, asked, attempt())).collect();
+    answer::json(StatusCode::OK, &verdicts)
 }
 
 /// `/report`: how requests are getting on. Full mode learns that from the instances.

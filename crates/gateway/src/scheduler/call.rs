@@ -8,15 +8,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use cluster::api::{InferType, SchedulingRequest};
+use cluster::api::{InferType, LlmInstance, SchedulingRequest, SchedulingStage};
 use http::StatusCode;
 use proxy::Drain;
 use telemetry::clock;
 use telemetry::gateway::CallOutcome;
+use tokio::sync::oneshot;
 
 use super::lease::Lease;
 use super::peer::Peer;
-use super::{Answer, PATIENCE, Shared};
+use super::{Answer, PATIENCE, Shared, batch};
 
 /// What came of a call.
 pub(super) enum Said {
@@ -56,7 +57,11 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn begin(shared: &Arc<Shared>, peer: &Arc<Peer>, request: SchedulingRequest) -> Self {
-        let running = Box::pin(schedule(Arc::clone(shared), Arc::clone(peer), request));
+        let (answer, said) = oneshot::channel();
+        let running: Pin<Box<dyn Future<Output = Said> + Send>> = match batch::ask(shared, peer, request, answer) {
+            None => Box::pin(async move { said.await.unwrap_or(Said::Failed) }),
+            Some(request) => Box::pin(schedule(Arc::clone(shared), Arc::clone(peer), request)),
+        };
         Self { drain: shared.drain.clone(), running: Some(running) }
     }
 }
@@ -92,34 +97,44 @@ async fn schedule(shared: Arc<Shared>, peer: Arc<Peer>, request: SchedulingReque
             return Said::Failed;
         }
     };
-    match status {
-        StatusCode::OK => placed(&shared, &peer, request, &body),
-        StatusCode::TOO_MANY_REQUESTS => Said::Busy,
-        status if status.is_server_error() => {
-            peer.failed(clock::now(), &String::from_utf8_lossy(&body));
+    if status != StatusCode::OK {
+        return unplaced(&peer, status, &String::from_utf8_lossy(&body));
+    }
+    match serde_json::from_slice::<SchedulingRequest>(&body) {
+        Ok(answer) => placed(&shared, &peer, request, answer.scheduling_result),
+        Err(error) => {
+            peer.failed(clock::now(), &format!("its answer cannot be read: {error}"));
             Said::Failed
-        }
-        status => {
-            tracing::debug!(scheduler = %peer.endpoint, %status, "not placed: {}", String::from_utf8_lossy(&body));
-            Said::Refused
         }
     }
 }
 
-/// Reads a placement. One without an instance to send the request to is as good as none.
-fn placed(shared: &Arc<Shared>, peer: &Arc<Peer>, request: SchedulingRequest, body: &[u8]) -> Said {
-    let answer = match serde_json::from_slice::<SchedulingRequest>(body) {
-        Ok(answer) => answer,
-        Err(error) => {
-            peer.failed(clock::now(), &format!("its answer cannot be read: {error}"));
-            return Said::Failed;
-        }
-    };
-    let wanted = |kind| answer.placed_on(kind).is_some();
-    let enough = match request.scheduling_stage {
-        Some(cluster::api::SchedulingStage::Prefill) => wanted(InferType::Prefill),
+/// What any answer but 200 means.
+pub(super) fn unplaced(peer: &Peer, status: StatusCode, why: &str) -> Said {
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        Said::Busy
+    } else if status.is_server_error() {
+        peer.failed(clock::now(), why);
+        Said::Failed
+    } else {
+        tracing::debug!(scheduler = %peer.endpoint, %status, "not placed: {why}");
+        Said::Refused
+    }
+}
+
+/// Takes a placement. One without an instance to send the request to is as good as none.
+pub(super) fn placed(
+    shared: &Arc<Shared>,
+    peer: &Arc<Peer>,
+    request: SchedulingRequest,
+    result: Vec<LlmInstance>,
+) -> Said {
+    let placed = SchedulingRequest { scheduling_result: result, ..request };
+    let wanted = |kind| placed.placed_on(kind).is_some();
+    let enough = match placed.scheduling_stage {
+        Some(SchedulingStage::Prefill) => wanted(InferType::Prefill),
         _ => wanted(InferType::Decode) || wanted(InferType::Neutral),
     };
-    let lease = Lease::new(shared, peer, SchedulingRequest { scheduling_result: answer.scheduling_result, ..request });
+    let lease = Lease::new(shared, peer, placed);
     if enough { Said::Placed(lease) } else { Said::Busy }
 }

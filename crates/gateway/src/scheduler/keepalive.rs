@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::api::Endpoint;
+use cluster::api::{Endpoint, TAKES_BATCHES};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::header::AUTHORIZATION;
 use tokio::net::TcpStream;
@@ -34,14 +34,14 @@ pub(super) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
         () = over(&shared) => {}
         () = keep_for_ever(&shared, &peer) => {}
     }
-    peer.known_as(None);
+    peer.disconnected();
 }
 
-/// Resolves when the drain has begun and no scheduler has a request of ours on its account any more: until then they must
-/// not take us for dead.
-async fn over(shared: &Shared) {
+/// Resolves when the drain has begun and no scheduler has a request of ours on its account any more, nor is being asked:
+/// until then they must not take us for dead.
+pub(super) async fn over(shared: &Shared) {
     shared.drain.begun().await;
-    while !shared.tracked.lock().is_empty() {
+    while !shared.tracked.lock().is_empty() || shared.is_talking() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -49,11 +49,11 @@ async fn over(shared: &Shared) {
 async fn keep_for_ever(shared: &Shared, peer: &Peer) {
     loop {
         let why = match connect(shared, peer).await {
-            Ok((mut socket, gateway_id)) => {
+            Ok(Greeted { mut socket, gateway_id, takes_batches }) => {
                 tracing::info!(scheduler = %peer.endpoint, gateway_id, "known to the scheduler");
-                peer.known_as(Some(gateway_id));
+                peer.connected(gateway_id, takes_batches);
                 let why = listen(&mut socket).await;
-                peer.known_as(None);
+                peer.disconnected();
                 why
             }
             Err(error) => error.to_string(),
@@ -68,8 +68,16 @@ fn late() -> Error {
     Error::Io(io::ErrorKind::TimedOut.into())
 }
 
-/// Connects and says who we are; also the name that we have from now on.
-async fn connect(shared: &Shared, peer: &Peer) -> Result<(Socket, String), Error> {
+/// A connection on which both sides know each other.
+struct Greeted {
+    socket: Socket,
+    /// The name that we have from now on.
+    gateway_id: String,
+    takes_batches: bool,
+}
+
+/// Connects and says who we are.
+async fn connect(shared: &Shared, peer: &Peer) -> Result<Greeted, Error> {
     let target = peer.endpoint.target();
     let connecting = TcpStream::connect((target.host(), target.port()));
     let stream = timeout(PATIENCE, connecting).await.map_err(|_| late())??;
@@ -79,12 +87,16 @@ async fn connect(shared: &Shared, peer: &Peer) -> Result<(Socket, String), Error
     if let Some(token) = &shared.config.service_token {
         request.headers_mut().insert(AUTHORIZATION, token.clone());
     }
-    let (mut socket, _) = timeout(PATIENCE, client_async(request, stream)).await.map_err(|_| late())??;
+    let (mut socket, answer) = timeout(PATIENCE, client_async(request, stream)).await.map_err(|_| late())??;
     let us = Endpoint { host: local.ip().to_string(), port: local.port() };
     let greeting = serde_json::to_string(&us).unwrap_or_default();
     socket.send(Message::text(greeting)).await?;
     match timeout(PATIENCE, socket.next()).await.map_err(|_| late())? {
-        Some(Ok(Message::Text(answer))) if answer.as_str() == "ok" => Ok((socket, us.to_string())),
+        Some(Ok(Message::Text(said))) if said.as_str() == "ok" => Ok(Greeted {
+            socket,
+            gateway_id: us.to_string(),
+            takes_batches: answer.headers().contains_key(TAKES_BATCHES),
+        }),
         Some(Ok(other)) => Err(Error::Io(io::Error::other(format!("it answered {other:?} instead of ok")))),
         Some(Err(error)) => Err(error),
         None => Err(Error::ConnectionClosed),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cluster::api::{InferType, LlmInstance, SchedulingRequest};
 use telemetry::gateway::{CallOutcome, SchedulerCall};
 
+use super::batch::Letter;
 use super::peer::Peer;
 use super::{PATIENCE, Shared};
 
@@ -102,7 +103,10 @@ impl Lease {
             shared.telemetry.scheduler_call(SchedulerCall::Release, CallOutcome::Failed);
             return;
         }
-        shared.drain.spawn(release(Arc::clone(shared), Arc::clone(&self.tracked), instances));
+        let letter = Letter::Release(Arc::clone(&self.tracked), instances);
+        if let Some(Letter::Release(tracked, instances)) = self.tracked.peer.mailbox.put(letter) {
+            shared.drain.spawn(release(Arc::clone(shared), tracked, instances));
+        }
     }
 }
 
@@ -133,11 +137,25 @@ impl Tracked {
         let known = self.peer.gateway_id();
         known.as_deref().map_or("", String::as_str) == self.request.gateway_id
     }
+
+    /// What gives these instances back.
+    pub(super) fn to_release(&self, instances: Vec<LlmInstance>) -> SchedulingRequest {
+        let SchedulingRequest { id, model, gateway_id, scheduling_mode, scheduling_stage, .. } = &self.request;
+        SchedulingRequest {
+            id: id.clone(),
+            model: model.clone(),
+            gateway_id: gateway_id.clone(),
+            scheduling_mode: *scheduling_mode,
+            scheduling_stage: *scheduling_stage,
+            scheduling_result: instances,
+            ..SchedulingRequest::default()
+        }
+    }
 }
 
-async fn release(shared: Arc<Shared>, tracked: Arc<Tracked>, instances: Vec<LlmInstance>) {
-    let request =
-        SchedulingRequest { scheduling_result: instances, excluded_instances: Vec::new(), ..tracked.request.clone() };
+/// Gives instances back by themselves, and tries again where that fails.
+pub(super) async fn release(shared: Arc<Shared>, tracked: Arc<Tracked>, instances: Vec<LlmInstance>) {
+    let request = tracked.to_release(instances);
     let body = bytes::Bytes::from(serde_json::to_vec(&request).unwrap_or_default());
     let mut outcome = CallOutcome::Failed;
     for attempt in 0..TRIES {

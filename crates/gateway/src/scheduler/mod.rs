@@ -7,6 +7,7 @@
 //! What a scheduler placed is a [`Lease`]: however the request ends, also when it is dropped while the scheduler is still
 //! thinking, the scheduler hears of it.
 
+mod batch;
 mod call;
 mod keepalive;
 mod lease;
@@ -102,6 +103,15 @@ struct Shared {
     news: tokio::sync::Notify,
     /// Releases under way.
     releasing: AtomicUsize,
+    /// Requests to place that are under way in batches.
+    asking: AtomicUsize,
+}
+
+impl Shared {
+    /// Whether something is under way to a scheduler.
+    fn is_talking(&self) -> bool {
+        self.releasing.load(Ordering::Relaxed) + self.asking.load(Ordering::Relaxed) > 0
+    }
 }
 
 impl Schedulers {
@@ -124,6 +134,7 @@ impl Schedulers {
             next_lease: AtomicU64::new(0),
             news: tokio::sync::Notify::new(),
             releasing: AtomicUsize::new(0),
+            asking: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -142,6 +153,9 @@ impl Schedulers {
     pub(crate) fn start(&self) {
         for peer in &self.shared.peers {
             self.shared.drain.spawn(keepalive::keep(Arc::clone(&self.shared), Arc::clone(peer)));
+            for _ in 0..batch::EXCHANGES {
+                self.shared.drain.spawn(batch::carry(Arc::clone(&self.shared), Arc::clone(peer)));
+            }
         }
         if !self.shared.config.full_mode && self.any() {
             self.shared.drain.spawn(report::run(Arc::clone(&self.shared)));

@@ -12,6 +12,7 @@ use proxy::Body;
 use proxy::client::Client;
 use telemetry::clock::{Moment, nanos};
 
+use super::batch::Mailbox;
 use crate::endpoints::Endpoint;
 
 /// How long a scheduler that failed is left alone.
@@ -27,11 +28,18 @@ pub(super) struct Peer {
     rests_until: AtomicU64,
     /// Our end of its keepalive connection, which it knows us by; none while there is no such connection.
     gateway_id: ArcSwapOption<String>,
+    /// What waits for the next exchange with it.
+    pub(super) mailbox: Mailbox,
 }
 
 impl Peer {
     pub(super) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, rests_until: AtomicU64::new(0), gateway_id: ArcSwapOption::empty() }
+        Self {
+            endpoint,
+            rests_until: AtomicU64::new(0),
+            gateway_id: ArcSwapOption::empty(),
+            mailbox: Mailbox::default(),
+        }
     }
 
     /// Whether it is worth asking. Of the requests that come when a failed one has rested, only the first is sent there, so
@@ -64,8 +72,16 @@ impl Peer {
         self.gateway_id.load_full()
     }
 
-    pub(super) fn known_as(&self, gateway_id: Option<String>) {
-        self.gateway_id.store(gateway_id.map(Arc::new));
+    /// It knows us by this name from now on, and takes batches or does not.
+    pub(super) fn connected(&self, gateway_id: String, takes_batches: bool) {
+        self.gateway_id.store(Some(Arc::new(gateway_id)));
+        self.mailbox.open(takes_batches);
+    }
+
+    /// It knows us no more.
+    pub(super) fn disconnected(&self) {
+        self.mailbox.open(false);
+        self.gateway_id.store(None);
     }
 
     /// Posts JSON and reads the answer.

@@ -112,12 +112,15 @@ struct Attribute<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 enum Any<'a> {
-    StringValue(&'a str),
-    BoolValue(bool),
-    IntValue(Text<i64>),
-    DoubleValue(f64),
+    #[serde(rename = "stringValue")]
+    Str(&'a str),
+    #[serde(rename = "boolValue")]
+    Bool(bool),
+    #[serde(rename = "intValue")]
+    Int(Text<i64>),
+    #[serde(rename = "doubleValue")]
+    Double(f64),
 }
 
 /// Something that is written as a string.
@@ -148,7 +151,7 @@ impl<'a> ResourceSpans<'a> {
         });
         Self {
             resource: Described {
-                attributes: own.map(|(key, value)| Attribute { key, value: Any::StringValue(value) }).collect(),
+                attributes: own.map(|(key, value)| Attribute { key, value: Any::Str(value) }).collect(),
             },
             scope_spans: scope_spans.collect(),
         }
@@ -164,7 +167,7 @@ impl<'a> Span<'a> {
             parent_span_id: span.parent.map(Text),
             trace_state: span.context.state.as_ref().and_then(|state| state.to_str().ok()),
             flags: span.context.flags.byte(),
-            name: &span.name,
+            name: span.name,
             kind: kind_number(span.kind),
             start_time_unix_nano: nanos(span.start),
             end_time_unix_nano: nanos(span.end),
@@ -181,7 +184,7 @@ impl<'a> Event<'a> {
     fn new(event: &'a SpanEvent, limits: &SpanLimits) -> Self {
         Self {
             time_unix_nano: Text(event.at.unix_nanos()),
-            name: &event.name,
+            name: event.name,
             attributes: attributes(&event.attributes, limits.event_attributes, limits),
         }
     }
@@ -198,10 +201,10 @@ impl<'a> Ended<'a> {
 
 fn attributes<'a>(all: &'a [(&str, Value)], most: usize, limits: &SpanLimits) -> Vec<Attribute<'a>> {
     let value = |value: &'a Value| match value {
-        Value::Str(text) => Any::StringValue(cut(text, limits.value_length)),
-        Value::Bool(value) => Any::BoolValue(*value),
-        Value::Int(value) => Any::IntValue(Text(*value)),
-        Value::Double(value) => Any::DoubleValue(*value),
+        Value::Str(text) => Any::Str(cut(text, limits.value_length)),
+        Value::Bool(value) => Any::Bool(*value),
+        Value::Int(value) => Any::Int(Text(*value)),
+        Value::Double(value) => Any::Double(*value),
     };
     all.iter().take(most).map(|(key, of)| Attribute { key, value: value(of) }).collect()
 }
