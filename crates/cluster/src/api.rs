@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::blocks::TextBlocks;
+
 /// What an instance is used for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -104,6 +106,9 @@ pub struct SchedulingRequest {
     /// The tokens themselves, where the gateway passes them on.
     #[serde(default, deserialize_with = "null_is_default", serialize_with = "empty_is_null")]
     pub prompt_token_ids: Vec<u32>,
+    /// Hashes of the prompt's text, where the tokens are not known. Not upstream's, and not part of an answer.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Option::is_none")]
+    pub prompt_text: Option<TextBlocks>,
     /// Ids of instances that failed it, not to be chosen again. Not upstream's: it ignores members that it does not know.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub excluded_instances: Vec<String>,

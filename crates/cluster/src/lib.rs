@@ -6,6 +6,7 @@
 //!   gRPC service;
 //! - [`keys`]: under which names they lie there;
 //! - [`api`]: the JSON that gateways and the scheduler exchange;
+//! - [`blocks`]: prompts cut into blocks, by which equal beginnings are found;
 //! - [`cms`]: where instances say what they are and how they are;
 //! - [`discovery`]: which instances there are, for gateways;
 //! - [`publication`]: what an instance says of itself, to both.
@@ -13,6 +14,7 @@
 //! A record that cannot be read is an error that names its key ([`BadRecord`]), and costs that record only.
 
 pub mod api;
+pub mod blocks;
 pub mod cms;
 pub mod discovery;
 mod etcd;

@@ -24,6 +24,7 @@ use crate::journey;
 use crate::limits::Grant;
 use crate::outcome;
 use crate::prepare::{self, Prepared};
+use crate::prompt;
 use crate::relay::{Stream, StreamTerms, Whole};
 use crate::state::State;
 
@@ -97,8 +98,11 @@ async fn read(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> 
     if let Some(mirror) = &state.mirror {
         mirror.copy(ask, &bytes);
     }
-    let (prompt, ids) = state.tokens.count(ask.api, &body).await;
-    let mut prepared = prepare::prepare(ask.api, &body, prompt, state.exact_token_accounting)?;
+    let (length, ids) = state.tokens.count(ask.api, &body).await;
+    let mut prepared = prepare::prepare(ask.api, &body, length, state.exact_token_accounting)?;
+    if ids.is_none() && state.tokens.forwards() && state.schedulers.any() {
+        prepared.prompt_text = prompt::text_blocks(&body);
+    }
     prepared.prompt_ids = ids;
     if let Some(model) = &prepared.model {
         record.model(model);
@@ -107,8 +111,8 @@ async fn read(state: &State, ask: &Ask, record: &mut Record, body: Incoming) -> 
     record.prompt(prepared.prompt.count, prepared.prompt.source.as_str());
     let done = clock::now();
     record.preprocessed(done);
-    match state.tokens.exceeds(ask.api, prompt) {
-        Some(limit) => Err(Refusal::PromptTooLong { tokens: prompt.count, limit }),
+    match state.tokens.exceeds(ask.api, length) {
+        Some(limit) => Err(Refusal::PromptTooLong { tokens: length.count, limit }),
         None => Ok((prepared, done)),
     }
 }

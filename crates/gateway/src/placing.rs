@@ -194,6 +194,7 @@ async fn place_on_scheduler(
         stage,
         prompt_tokens: prepared.prompt.count,
         prompt_ids: prepared.prompt_ids.as_deref().unwrap_or_default(),
+        prompt_text: prepared.prompt_text.as_ref(),
         excluded: attempts.excluded.ids(),
     };
     state.schedulers.place(&need, attempts.slot.as_mut()).await

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cluster::blocks::TextBlocks;
 use openai::usage::HideUsage;
 use openai::{Api, Body, BodyError, Head};
 use pd::hosts;
@@ -28,6 +29,8 @@ pub(crate) struct Prepared {
     pub(crate) prompt: PromptTokens,
     /// What it is made of, where that is known and schedulers are to be told.
     pub(crate) prompt_ids: Option<Arc<[u32]>>,
+    /// Its text in blocks, where what it is made of is not known and schedulers are to be told.
+    pub(crate) prompt_text: Option<TextBlocks>,
 }
 
 /// Proves that a body is a JSON object, and takes out the members that name hosts.
@@ -54,7 +57,7 @@ pub(crate) fn prepare(api: Api, body: &Body, prompt: PromptTokens, exact: bool) 
     }
     let model = head.model.as_deref().map(str::to_owned);
     let stream = head.stream && api != Api::Embeddings;
-    Ok(Prepared { body: edit.build(), model, stream, hide, prompt, prompt_ids: None })
+    Ok(Prepared { body: edit.build(), model, stream, hide, prompt, prompt_ids: None, prompt_text: None })
 }
 
 /// The same body without members that name hosts. Few bodies have any, so a second parse is paid for by those only.

@@ -2,6 +2,7 @@
 //!
 //! The number is for choosing who serves a request and for limits; what is reported of a request is the engine's own count.
 
+use cluster::blocks::TextBlocks;
 use openai::Body;
 
 /// How many bytes of a request's text a token stands for, where nothing better is known: English prose has about four, and
@@ -10,6 +11,9 @@ const BYTES_PER_TOKEN: usize = 4;
 
 /// The members that hold a prompt, by the APIs that have them.
 const PROMPTS: [&str; 3] = ["messages", "prompt", "input"];
+
+/// The members that engines put before the prompt.
+const CONTEXT: [&str; 3] = ["tools", "system", "instructions"];
 
 /// A prompt's length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +63,13 @@ impl PromptTokens {
     }
 }
 
+/// The blocks of the prompt as it is written in the body, by which a scheduler finds out who has computed its beginning before;
+/// `None` where it is shorter than one. Two spellings of the same prompt have nothing in common.
+pub(crate) fn text_blocks(body: &Body) -> Option<TextBlocks> {
+    let raw = PROMPTS.iter().find_map(|name| body.get(name))?;
+    TextBlocks::of(CONTEXT.iter().filter_map(|name| body.get(name)), raw)
+}
+
 /// How many numbers a list holds that begins with one; it was proven to be JSON before.
 fn ids(raw: &[u8]) -> Option<u64> {
     let first = raw.strip_prefix(b"[")?.trim_ascii_start().first()?;
@@ -81,6 +92,20 @@ mod tests {
         for (text, count) in [(r#"{"prompt":[7]}"#, 1), (r#"{"prompt":[ 1, 22,333 ]}"#, 3)] {
             assert_eq!(of(text), PromptTokens { count, source: CountedBy::Ids }, "{text}");
         }
+    }
+
+    #[test]
+    fn a_conversation_that_goes_on_begins_with_the_same_blocks() {
+        let first = format!(r#"{{"role":"user","content":"{}"}}"#, "word ".repeat(200));
+        let blocks = |messages: &str, tools: &str| {
+            let body = format!(r#"{{"messages":[{messages}],"tools":[{tools}]}}"#);
+            text_blocks(&Body::parse(Bytes::from(body)).unwrap()).unwrap()
+        };
+        let (turn, next) = (blocks(&first, ""), blocks(&format!(r#"{first},{{"role":"user","content":"more"}}"#), ""));
+        assert_eq!(turn.hashes.len(), 4);
+        assert_eq!(next.hashes[..4], turn.hashes);
+        assert_ne!(blocks(&first, r#"{"type":"function"}"#).hashes[0], turn.hashes[0], "tools come before the prompt");
+        assert_eq!(text_blocks(&Body::parse(Bytes::from_static(br#"{"prompt":"short"}"#)).unwrap()), None);
     }
 
     #[test]

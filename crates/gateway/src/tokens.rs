@@ -44,7 +44,7 @@ pub(crate) struct Tokens {
     cutter: Option<Cutter>,
     /// The longest context of the model; `None` where nobody said.
     max_model_len: Option<u64>,
-    /// Whether schedulers are told the ids.
+    /// Whether schedulers are told the ids, or where there are none the hashes of the text.
     forward: bool,
 }
 
@@ -72,6 +72,11 @@ impl Tokens {
     /// The longest context, where it is known.
     pub(crate) fn max_model_len(&self) -> Option<u64> {
         self.max_model_len
+    }
+
+    /// Whether schedulers are told what prompts are made of.
+    pub(crate) fn forwards(&self) -> bool {
+        self.forward
     }
 
     /// Whether prompts are cut here.

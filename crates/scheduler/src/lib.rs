@@ -5,6 +5,7 @@
 //! - [`view`]: the cluster as a decision sees it, an immutable snapshot made from the instances' records;
 //! - [`account`]: what is in flight to an instance and not in its status yet (full mode);
 //! - [`lrs`]: what gateways report of instances that say nothing of themselves (lite mode);
+//! - [`prefix`]: how much of a prompt each instance is thought to have in its cache;
 //! - [`policy`]: metrics → filters → selector over a snapshot, put together by a file.
 //!
 //! All of these are functions of what they are given, the time included; they know no socket and read no clock. Around them:
@@ -17,8 +18,10 @@ pub mod config;
 mod election;
 mod gateways;
 mod keepalive;
+mod locality;
 pub mod lrs;
 pub mod policy;
+pub mod prefix;
 mod refresh;
 mod run;
 mod schedule;
@@ -28,6 +31,7 @@ mod state;
 pub mod view;
 
 pub use config::{Args, Config, Fault, Source};
+pub use locality::PrefixConfig;
 pub use run::{Running, StartError, start};
 
 #[cfg(test)]

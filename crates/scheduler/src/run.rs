@@ -43,7 +43,7 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
     let leadership = Leadership::new(config.election.is_none());
     let limits = (config.keeps_account, config.max_body_bytes);
     let policy = config.policy.name().to_owned();
-    let state = Arc::new(State::new(config.policy, leadership, &telemetry, drain.clone(), limits));
+    let state = Arc::new(State::new(config.policy, leadership, &telemetry, drain.clone(), config.prefix, limits));
     match config.source {
         Source::Cms { store, status_interval, metadata_interval } => {
             let account_patience = config.account_patience;

@@ -8,8 +8,9 @@ use hyper::body::Incoming;
 use proxy::Body;
 use serde::Serialize;
 use telemetry::clock::{self, Moment};
-use telemetry::scheduler::{Attempt, Choice, ErrorType, Facts};
+use telemetry::scheduler::{Attempt, Choice, ErrorType, Facts, Prefix};
 
+use crate::locality::{Found, computes};
 use crate::policy::explain::Explanation;
 use crate::policy::{Ask, Mode, Placement, Refusal};
 use crate::service::read;
@@ -97,9 +98,12 @@ fn decide(
 ) -> Result<(), Failure> {
     let began = clock::now();
     let view = state.view.load_full();
+    let tokens = prompt_tokens(asked);
+    let found = state.prefixes.as_ref().and_then(|prefixes| prefixes.look_up(asked, tokens));
     let ask = Ask {
         model: &asked.model,
-        prompt_tokens: prompt_tokens(asked),
+        prompt_tokens: tokens,
+        hits: found.as_ref().map(|found| &found.hits),
         mode: asked.scheduling_mode,
         stage: asked.scheduling_stage,
         excluded: &asked.excluded_instances,
@@ -112,14 +116,16 @@ fn decide(
             placement
         }
     };
-    let facts = facts(state, asked, view.instances.len(), (began, clock::now()));
+    let looked_up = found.as_ref().map(|found| prefix(&view, found));
+    let facts = Facts { prefix: looked_up, ..facts(state, asked, view.instances.len(), (began, clock::now())) };
     match placement {
         Ok(placement) => {
-            let choices = choices(state, &view, &placement, began);
+            let choices = choices(state, &view, &placement, (found.as_ref(), began));
             attempt.placed(&facts, &choices);
-            enter(state, &view, &placement, asked, began);
+            enter(state, &view, &placement, asked, (found.as_ref(), began));
             let chosen = placement.choices.iter().map(|(_, chosen)| &view.instances[chosen.at]);
             asked.scheduling_result = chosen.map(|instance| (*instance.answer).clone()).collect();
+            asked.prompt_text = None;
             Ok(())
         }
         Err(refusal) => {
@@ -156,14 +162,26 @@ fn facts<'a>(state: &'a State, asked: &'a SchedulingRequest, instances: usize, t
         }),
         prompt_tokens: prompt_tokens(asked),
         excluded: asked.excluded_instances.len(),
+        prefix: None,
         instances,
         began: times.0,
         decided: times.1,
     }
 }
 
+/// What was found of the prompt's prefix.
+fn prefix(view: &ClusterView, found: &Found) -> Prefix {
+    let tokens = view.instances.iter().map(|instance| found.hits.tokens(instance.seat.holder()));
+    Prefix { query: found.query, calc: found.calc, most_tokens: tokens.max().unwrap_or(0) }
+}
+
 /// The chosen instances as they were before this request was theirs.
-fn choices<'a>(state: &State, view: &'a ClusterView, placement: &Placement, now: Moment) -> Vec<Choice<'a>> {
+fn choices<'a>(
+    state: &State,
+    view: &'a ClusterView,
+    placement: &Placement,
+    (found, now): (Option<&Found>, Moment),
+) -> Vec<Choice<'a>> {
     let full = state.policy.mode() == Mode::Full;
     let choice = |&(infer_type, chosen): &(InferType, crate::policy::Chosen)| {
         let instance = &view.instances[chosen.at];
@@ -177,14 +195,26 @@ fn choices<'a>(state: &State, view: &'a ClusterView, placement: &Placement, now:
             fallback: chosen.fallback,
             requests: if full { instance.load.requests(&inflight) } else { sums.total_requests() },
             tokens: (!full).then(|| sums.total_tokens()),
+            prefix_tokens: cached(found, infer_type, instance),
             inputs: full.then(|| scrape::cms(instance, &inflight, now)),
         }
     };
     placement.choices.iter().map(choice).collect()
 }
 
-/// Enters a placement in the accounts of its instances.
-fn enter(state: &State, view: &ClusterView, placement: &Placement, asked: &SchedulingRequest, now: Moment) {
+/// Tokens of the prompt that an instance need not compute; `None` where that was not looked up, or it computes no prompt.
+fn cached(found: Option<&Found>, infer_type: InferType, instance: &Instance) -> Option<u64> {
+    found.filter(|_| computes(infer_type)).map(|found| found.hits.tokens(instance.seat.holder()))
+}
+
+/// Enters a placement in the accounts of its instances, and its prompt in the index of prefixes.
+fn enter(
+    state: &State,
+    view: &ClusterView,
+    placement: &Placement,
+    asked: &SchedulingRequest,
+    (found, now): (Option<&Found>, Moment),
+) {
     let tokens = prompt_tokens(asked);
     let turn = state.next_turn();
     // A gateway that is not connected could never be seen to be lost, and its requests would stay for ever.
@@ -193,7 +223,12 @@ fn enter(state: &State, view: &ClusterView, placement: &Placement, asked: &Sched
         let instance: &Instance = &view.instances[chosen.at];
         instance.seat.chosen(turn);
         match (state.policy.mode(), &gateway) {
-            (Mode::Full, _) if state.keeps_account => instance.seat.account.enter(&asked.id, *infer_type, tokens, now),
+            (Mode::Full, _) if state.keeps_account => {
+                instance.seat.account.enter(&asked.id, *infer_type, tokens, now);
+                if let Some(cached @ 1..) = cached(found, *infer_type, instance) {
+                    instance.seat.account.cached(&asked.id, cached);
+                }
+            }
             (Mode::Lite, Some(gateway)) => {
                 state.lrs.place(&asked.id, instance, gateway, tokens, now);
                 // It may have been lost in between.
@@ -202,6 +237,9 @@ fn enter(state: &State, view: &ClusterView, placement: &Placement, asked: &Sched
                 }
             }
             _ => {}
+        }
+        if let (Some(prefixes), Some(found), true) = (&state.prefixes, found, computes(*infer_type)) {
+            prefixes.placed(found, instance, now);
         }
     }
 }

@@ -31,7 +31,7 @@ fn page(state: &State, accept: Option<&HeaderValue>) -> Response<Body> {
     let (kind, body) = state.recorder.scrape(accept, || {
         let now = clock::now();
         let readings = view.instances.iter().map(|instance| reading(instance, mode, now)).collect();
-        (readings, imbalances(&view, &Weighing { mode, prompt_tokens: 0, now }))
+        (readings, imbalances(&view, &Weighing { mode, prompt_tokens: 0, hits: None, now }))
     });
     answer::with_type(StatusCode::OK, kind, body.into())
 }
@@ -90,7 +90,7 @@ pub(crate) fn cms(instance: &Instance, inflight: &Inflight, now: Moment) -> Cms 
 }
 
 /// How unevenly the instances of each type are loaded.
-fn imbalances(view: &ClusterView, weighing: &Weighing) -> Vec<Imbalance> {
+fn imbalances(view: &ClusterView, weighing: &Weighing<'_>) -> Vec<Imbalance> {
     let metrics: &[Metric] = match weighing.mode {
         Mode::Full => &[Metric::NumRequests, Metric::AllPrefillsTokensNum, Metric::AllDecodesTokensNum],
         Mode::Lite => &[Metric::NumRequests, Metric::NumTokens],

@@ -11,6 +11,7 @@ use telemetry::scheduler::Scheduler as Recorder;
 
 use crate::election::Leadership;
 use crate::gateways::Gateways;
+use crate::locality::{PrefixConfig, Prefixes};
 use crate::lrs::Lrs;
 use crate::policy::{Mode, Policy};
 use crate::view::ClusterView;
@@ -21,6 +22,7 @@ pub(crate) struct State {
     pub(crate) view: ArcSwap<ClusterView>,
     pub(crate) health: ArcSwap<Health>,
     pub(crate) lrs: Lrs,
+    pub(crate) prefixes: Option<Prefixes>,
     pub(crate) gateways: Gateways,
     pub(crate) leadership: Leadership,
     pub(crate) recorder: Recorder,
@@ -45,15 +47,20 @@ impl State {
         leadership: Leadership,
         telemetry: &Arc<Telemetry>,
         drain: Drain,
+        prefix: Option<PrefixConfig>,
         (keeps_account, max_body_bytes): (bool, usize),
     ) -> Self {
         let recorder = Recorder::new(telemetry, policy.mode() == Mode::Full);
         recorder.leads(leadership.leads());
+        if prefix.is_some() {
+            recorder.looks_up_prefixes();
+        }
         Self {
             policy,
             view: ArcSwap::default(),
             health: ArcSwap::default(),
             lrs: Lrs::default(),
+            prefixes: prefix.map(Prefixes::new),
             gateways: Gateways::default(),
             leadership,
             recorder,

@@ -60,6 +60,7 @@ pub(crate) fn flag(name: &str) -> Option<String> {
     let value = match name {
         "instance-staleness-seconds" => "60",
         "failover-domain" => "instance",
+        "dispatch-prefill-cache-locality-metric" => "cache_aware_all_prefills_tokens_num",
         "dispatch-top-k" => "1",
         "dispatch-neutral-load-metric" | "dispatch-prefill-load-metric" => "all_prefills_tokens_num",
         "dispatch-decode-load-metric" => "kv_cache_usage_ratio_projected",

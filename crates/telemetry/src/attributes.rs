@@ -164,6 +164,9 @@ pub(crate) mod scheduler {
     pub(crate) const INSTANCES: &str = "candor.scheduler.instances";
     pub(crate) const ERROR_TYPE: &str = "candor.scheduler.error_type";
     pub(crate) const DECISION: LatencyKeys = latency!("candor.scheduler.", "decision");
+    pub(crate) const PREFIX_QUERY: LatencyKeys = latency!("candor.scheduler.", "prefix_query");
+    pub(crate) const PREFIX_CALC: LatencyKeys = latency!("candor.scheduler.", "prefix_calc");
+    pub(crate) const PREFIX_BEST: &str = "candor.scheduler.prefix_max_hit_tokens";
 
     /// Keys of one choice.
     pub(crate) struct ChoiceKeys {
@@ -178,6 +181,7 @@ pub(crate) mod scheduler {
         pub(crate) decodes: &'static str,
         pub(crate) inflight: &'static str,
         pub(crate) age: &'static str,
+        pub(crate) hit: &'static str,
     }
 
     macro_rules! choice {
@@ -194,6 +198,7 @@ pub(crate) mod scheduler {
                 decodes: concat!("candor.scheduler.", $infer_type, ".all_decodes_tokens_num"),
                 inflight: concat!("candor.scheduler.", $infer_type, ".inflight_requests"),
                 age: concat!("candor.scheduler.", $infer_type, ".status_age_ms"),
+                hit: concat!("candor.scheduler.", $infer_type, ".prefix_hit_tokens"),
             }
         };
     }

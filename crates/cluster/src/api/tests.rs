@@ -78,3 +78,17 @@ fn reports_are_upstreams() {
 fn an_endpoint_is_written_as_an_address() {
     assert_eq!(Endpoint { host: "::1".to_owned(), port: 80 }.to_string(), "[::1]:80");
 }
+
+#[test]
+fn hashes_of_the_text_are_there_only_where_the_gateway_has_them() {
+    let plain = SchedulingRequest { id: "r".to_owned(), ..SchedulingRequest::default() };
+    assert!(!serde_json::to_string(&plain).unwrap().contains("prompt_text"));
+    let prompt_text = Some(TextBlocks { block_bytes: 256, bytes: 300, hashes: vec![u64::MAX] });
+    let hashed = SchedulingRequest { prompt_text, ..plain };
+    let written = serde_json::to_string(&hashed).unwrap();
+    assert!(
+        written.contains(r#""prompt_text":{"block_bytes":256,"bytes":300,"hashes":[18446744073709551615]}"#),
+        "{written}"
+    );
+    assert_eq!(serde_json::from_str::<SchedulingRequest>(&written).unwrap(), hashed);
+}

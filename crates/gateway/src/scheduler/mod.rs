@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cluster::api::{SchedulingMode, SchedulingRequest, SchedulingStage};
+use cluster::blocks::TextBlocks;
 use http::HeaderValue;
 use proxy::Drain;
 use proxy::client::{Client, ClientConfig};
@@ -69,6 +70,8 @@ pub(crate) struct Need<'a> {
     pub(crate) prompt_tokens: u64,
     /// Their ids; none where they are not known.
     pub(crate) prompt_ids: &'a [u32],
+    /// Or its text in blocks.
+    pub(crate) prompt_text: Option<&'a TextBlocks>,
     /// Ids of instances that failed it.
     pub(crate) excluded: Vec<String>,
 }
@@ -225,6 +228,7 @@ fn request(need: &Need<'_>, gateway_id: Option<Arc<String>>) -> SchedulingReques
         scheduling_stage: need.stage,
         prompt_num_tokens: need.prompt_tokens,
         prompt_token_ids: need.prompt_ids.to_vec(),
+        prompt_text: need.prompt_text.cloned(),
         excluded_instances: need.excluded.clone(),
         ..SchedulingRequest::default()
     }

@@ -85,6 +85,30 @@ async fn the_scheduler_is_told_the_tokens_that_were_cut_here_unless_it_is_not_to
 }
 
 #[tokio::test]
+async fn without_a_tokenizer_the_scheduler_is_told_hashes_of_the_text_unless_it_is_not_to_be() {
+    let body = format!(r#"{{"model":"tiny","prompt":"{}"}}"#, "x".repeat(300));
+    for (forward, blocks) in [("true", Some(1)), ("false", None)] {
+        let mut engine = Engine::start().await;
+        let mut scheduler = Scheduler::start().await;
+        let gateway = gateway(&[&engine], &[scheduler.addr], &[LITE, ("forward-tokens", forward)]).await;
+        let mut client = gateway.client().await;
+        client.post("/v1/completions", &body).await;
+        let asked = scheduler.call_to("/schedule").await.place(&[instance("neutral", engine.addr)]).await;
+        assert_eq!(asked["prompt_text"]["hashes"].as_array().map(Vec::len), blocks);
+        assert_eq!(
+            asked["prompt_text"]["bytes"].as_u64(),
+            blocks.map(|_| 302),
+            "the text as the body has it, with its quotes"
+        );
+        soon(engine.call()).await.answer(200, "{}").await;
+        assert_eq!(client.answer().await.status(), 200);
+        let release = scheduler.call_to("/release").await;
+        assert!(release.json().get("prompt_text").is_none(), "what was for placing it is not sent again");
+        release.answer(200, "").await;
+    }
+}
+
+#[tokio::test]
 async fn without_full_mode_the_scheduler_hears_of_tokens_and_of_the_end() {
     let mut engine = Engine::start().await;
     let mut scheduler = Scheduler::start().await;

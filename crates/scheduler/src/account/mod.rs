@@ -49,6 +49,8 @@ pub struct Account {
 struct Entry {
     infer_type: InferType,
     tokens: i64,
+    /// Those of the prompt that need not be computed.
+    cached: i64,
     placed: Moment,
 }
 
@@ -56,13 +58,24 @@ impl Account {
     /// Enters a placed request. One that is there already is placed anew: it counts once.
     pub fn enter(&self, id: &str, infer_type: InferType, prompt_tokens: u64, now: Moment) {
         let tokens = i64::try_from(prompt_tokens.min(MOST_TOKENS)).unwrap_or(0);
-        let entry = Entry { infer_type, tokens, placed: now };
+        let entry = Entry { infer_type, tokens, cached: 0, placed: now };
         let mut entries = self.entries.lock();
         let before = entries.insert(id.into(), entry);
         self.add(entry, 1);
         if let Some(before) = before {
             self.add(before, -1);
         }
+    }
+
+    /// So many tokens of an entered request's prompt are in the instance's cache, and will not be computed.
+    pub fn cached(&self, id: &str, tokens: u64) {
+        let mut entries = self.entries.lock();
+        let Some(entry) = entries.get_mut(id) else {
+            return;
+        };
+        self.add(*entry, -1);
+        entry.cached = i64::try_from(tokens).unwrap_or(i64::MAX).min(entry.tokens);
+        self.add(*entry, 1);
     }
 
     /// Takes a request out; says whether it was there.
@@ -139,7 +152,7 @@ impl Account {
         self.requests.fetch_add(sign, Ordering::Relaxed);
         self.prefill_requests.fetch_add(prefills, Ordering::Relaxed);
         self.decode_requests.fetch_add(decodes, Ordering::Relaxed);
-        self.prefill_tokens.fetch_add(prefills * entry.tokens, Ordering::Relaxed);
+        self.prefill_tokens.fetch_add(prefills * (entry.tokens - entry.cached), Ordering::Relaxed);
         self.decode_tokens.fetch_add(decodes * entry.tokens, Ordering::Relaxed);
     }
 }

@@ -141,3 +141,18 @@ proptest! {
         prop_assert_eq!(account.exact(), Inflight::default());
     }
 }
+
+#[test]
+fn what_is_cached_is_not_to_be_computed_and_needs_room_all_the_same() {
+    let account = Account::default();
+    account.enter("r", InferType::Neutral, 100, at(0));
+    account.cached("r", 70);
+    account.cached("unknown", 70);
+    assert_eq!((account.read().prefill_tokens, account.read().decode_tokens), (30, 100));
+    account.cached("r", u64::MAX);
+    assert_eq!(account.read().prefill_tokens, 0, "no more than the prompt");
+    account.enter("r", InferType::Prefill, 50, at(1));
+    assert_eq!((account.read().prefill_tokens, account.read().requests), (50, 1), "placed anew elsewhere in the cache");
+    account.release("r");
+    assert_eq!(account.read(), Inflight::default());
+}

@@ -15,7 +15,9 @@ use cluster::discovery;
 
 pub use args::Args;
 
+use crate::locality::PrefixConfig;
 use crate::policy::{Mode, Parameters, Policy, built_in};
+use crate::prefix::IndexConfig;
 use flags::Support;
 use read::Reader;
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub account_patience: Duration,
     /// How long a request counts that no gateway speaks of (lite mode).
     pub lrs_patience: Duration,
+    /// How prefixes are looked up; `None` where they are not.
+    pub prefix: Option<PrefixConfig>,
     /// How replicas agree on who places requests; `None` where there is one.
     pub election: Option<ElectionConfig>,
 }
@@ -94,6 +98,7 @@ impl Args {
         let max_body_bytes = read.number("max-body-bytes", 1..=usize::MAX);
         let drain_timeout = read.duration("drain-timeout");
         let source = if full { cms(&mut read) } else { read.discovery().map(Source::Discovery) };
+        let prefix = prefix(&mut read);
         let policy = policy(&mut read, if full { Mode::Full } else { Mode::Lite });
         let keeps_account = read.boolean("enable-instance-status-local-account");
         let account_patience = read.seconds("request-local-account-staleness-seconds");
@@ -110,6 +115,7 @@ impl Args {
                 keeps_account,
                 account_patience,
                 lrs_patience,
+                prefix,
                 election,
             }),
             _ => Err(faults),
@@ -145,6 +151,26 @@ fn election(read: &mut Reader<'_>) -> Option<ElectionConfig> {
         false => read.redis("cms", "cms-redis"),
     };
     Some(ElectionConfig { redis: redis?, lease, advertise: read.args().text("advertise-endpoint").map(str::to_owned) })
+}
+
+fn prefix(read: &mut Reader<'_>) -> Option<PrefixConfig> {
+    let config = PrefixConfig {
+        min_tokens: read.number("cache-aware-scheduling-min-tokens", 0..=u64::MAX),
+        chunk: read.number("kvs-chunk-size", 1..=1 << 20),
+        index: IndexConfig {
+            most_blocks: read.number("kvs-approximate-max-blocks", 1..=1 << 32),
+            age: read.duration("kvs-approximate-max-age"),
+        },
+    };
+    match read.args().text("kvs-backend")? {
+        "approximate" => Some(config),
+        other => {
+            let problem =
+                if matches!(other, "mooncake" | "v6d" | "events") { "is not supported yet" } else { "is not known" };
+            read.fault("kvs-backend", format!("`{other}` {problem}; supported: approximate"));
+            None
+        }
+    }
 }
 
 /// The policy's flags that have a default of their own in each mode.
@@ -190,10 +216,21 @@ fn policy(read: &mut Reader<'_>, mode: Mode) -> Option<Policy> {
 
 fn built_in_text(read: &mut Reader<'_>, mode: Mode) -> Option<String> {
     let name = read.required("scheduling-policy")?;
+    let name = match (read.boolean("enable-cache-aware-scheduling"), name) {
+        (true, "load-balance") => "cache-aware",
+        (true, other) if other != "cache-aware" => {
+            read.fault("enable-cache-aware-scheduling", format!("is of no effect on the policy `{other}`"));
+            return None;
+        }
+        (_, name) => name,
+    };
+    if name == "cache-aware" && !read.args().is_given("kvs-backend") {
+        read.fault("kvs-backend", "must have a value for the policy `cache-aware`; supported: approximate");
+    }
     let found = built_in(name, mode);
     if found.is_none() {
         let problem = if name == "slo" { "is not supported yet" } else { "is not known" };
-        let known = "load-balance, flood, round-robin, power-of-two, least-latency";
+        let known = "load-balance, cache-aware, flood, round-robin, power-of-two, least-latency";
         read.fault("scheduling-policy", format!("`{name}` {problem}; supported: {known}"));
     }
     found.map(str::to_owned)

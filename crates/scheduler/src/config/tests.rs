@@ -73,17 +73,17 @@ fn lite_mode_has_defaults_of_its_own() {
 #[test]
 fn what_does_not_exist_yet_is_refused() {
     let args = Args::default()
-        .with("enable-cache-aware-scheduling", "true")
+        .with("kvs-retry-times", "5")
         .with("enable-predictor-enhanced-scheduling", "false")
         .with("ttft-slo", "6000")
         .with("scheduling-policy", "slo");
     assert_eq!(
         faults(args),
         [
-            "--enable-cache-aware-scheduling: is not supported yet",
+            "--kvs-retry-times: is not supported yet",
             "--ttft-slo: is not supported yet",
-            "--scheduling-policy: `slo` is not supported yet; supported: load-balance, flood, round-robin, power-of-two, \
-             least-latency",
+            "--scheduling-policy: `slo` is not supported yet; supported: load-balance, cache-aware, flood, round-robin, \
+             power-of-two, least-latency",
         ]
     );
 }
@@ -133,4 +133,30 @@ fn secrets_are_shown_nowhere() {
     let args = Args::default().with("cms-redis-password", "sesame");
     assert!(!format!("{args:?}").contains("sesame"));
     assert!(!format!("{:?}", args.validate().unwrap()).contains("sesame"));
+}
+
+#[test]
+fn prefixes_are_looked_up_where_it_is_said_how() {
+    assert!(Args::default().validate().unwrap().prefix.is_none());
+    let approximate = Args::default().with("kvs-backend", "approximate");
+    let config = approximate.clone().validate().unwrap();
+    let prefix = config.prefix.unwrap();
+    assert_eq!((config.policy.name(), prefix.min_tokens, prefix.chunk), ("load-balance", 1024, 256));
+    for mode in ["true", "false"] {
+        let aware = approximate.clone().with("enable-cache-aware-scheduling", "true");
+        let aware = aware.with("enable-full-mode-scheduling", mode).validate().unwrap();
+        assert_eq!(aware.policy.name(), "cache-aware");
+    }
+    assert_eq!(
+        faults(Args::default().with("scheduling-policy", "cache-aware")),
+        ["--kvs-backend: must have a value for the policy `cache-aware`; supported: approximate"]
+    );
+    assert_eq!(
+        faults(approximate.with("enable-cache-aware-scheduling", "true").with("scheduling-policy", "flood")),
+        ["--enable-cache-aware-scheduling: is of no effect on the policy `flood`"]
+    );
+    for (backend, why) in [("mooncake", "is not supported yet"), ("hearsay", "is not known")] {
+        let want = format!("--kvs-backend: `{backend}` {why}; supported: approximate");
+        assert_eq!(faults(Args::default().with("kvs-backend", backend)), [want]);
+    }
 }

@@ -32,6 +32,8 @@ use super::{Dice, Domain, Filter, Metric, Mode, Policy, Stage};
 pub const BUILT_IN: &[(&str, Mode, &str)] = &[
     ("load-balance", Mode::Full, include_str!("builtin/load-balance-full.toml")),
     ("load-balance", Mode::Lite, include_str!("builtin/load-balance-lite.toml")),
+    ("cache-aware", Mode::Full, include_str!("builtin/cache-aware-full.toml")),
+    ("cache-aware", Mode::Lite, include_str!("builtin/cache-aware-lite.toml")),
     ("flood", Mode::Full, include_str!("builtin/flood-full.toml")),
     ("flood", Mode::Lite, include_str!("builtin/flood-lite.toml")),
     ("round-robin", Mode::Full, include_str!("builtin/round-robin-full.toml")),

@@ -100,7 +100,7 @@ pub enum Filter {
 
 impl Filter {
     /// Whether the instance is left out, and why.
-    pub(super) fn rejects(&self, instance: &Instance, weighing: &Weighing, fallback: bool) -> Option<Rejected> {
+    pub(super) fn rejects(&self, instance: &Instance, weighing: &Weighing<'_>, fallback: bool) -> Option<Rejected> {
         match *self {
             Self::Schedulability => (!instance.schedulable).then_some(Rejected::Unschedulable),
             Self::Staleness(most) => (instance.age(weighing.now) > most).then_some(Rejected::Stale),
@@ -127,7 +127,7 @@ pub(super) struct Fallen {
 
 impl Fallen {
     /// Looks at every instance, of whatever type: a machine that fails takes all of them along.
-    pub(super) fn look(view: &ClusterView, domain: Domain, filters: &[Filter], weighing: &Weighing) -> Self {
+    pub(super) fn look(view: &ClusterView, domain: Domain, filters: &[Filter], weighing: &Weighing<'_>) -> Self {
         let mut fallen = Self::default();
         let fails = |instance: &&Instance| {
             let mut asked = filters.iter().filter(|filter| filter.needs_failover());

@@ -2,9 +2,10 @@
 
 use telemetry::clock::Moment;
 
+use crate::prefix::Hits;
 use crate::view::Instance;
 
-/// A number that an instance has for a request. Lower is better, for every one of them.
+/// A number that an instance has for a request. Lower is better, but for [`Metric::KvCacheHitLen`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
     /// Share of the KV cache that is used, or will be by what waits and is on its way to decode.
@@ -26,6 +27,11 @@ pub enum Metric {
     /// Requests, this one included, each as heavy as the instance is slow: what tells unequal instances apart that have equally
     /// little to do.
     WeightedRequests,
+    /// Tokens of the prompt that the instance is thought to have in its cache; more is better.
+    KvCacheHitLen,
+    /// Prompt tokens that would have to be computed before this request's first token: those still to be computed there, and of
+    /// its own those that are not in the cache. In lite mode the former are those of requests that wait.
+    CacheAwareAllPrefillsTokensNum,
     /// How recently the instance was chosen; breaks ties so that equal instances take turns.
     LastDispatch,
 }
@@ -41,30 +47,40 @@ pub enum Mode {
 
 /// What instances are weighed for: a request, at a moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Weighing {
+pub struct Weighing<'a> {
     /// Where the numbers come from.
     pub mode: Mode,
     /// Tokens of the request's prompt.
     pub prompt_tokens: u64,
+    /// What instances are thought to have of it in their caches, where that was looked up.
+    pub hits: Option<&'a Hits>,
     /// The moment.
     pub now: Moment,
 }
 
+impl Weighing<'_> {
+    /// Tokens of the prompt that the instance is thought to have in its cache.
+    #[must_use]
+    pub fn cached_tokens(&self, instance: &Instance) -> u64 {
+        let found = self.hits.map_or(0, |hits| hits.tokens(instance.seat.holder()));
+        found.min(self.prompt_tokens)
+    }
+
+    /// Those that it would have to compute: the whole prompt where it has nothing of it.
+    fn missing_tokens(&self, instance: &Instance) -> f64 {
+        (self.prompt_tokens - self.cached_tokens(instance)) as f64
+    }
+}
+
 /// Names of metrics that upstream has and this scheduler does not compute yet.
-const PLANNED: &[&str] = &[
-    "kv_cache_hit_len",
-    "cache_aware_all_prefills_tokens_num",
-    "adaptive_decode_batch_size",
-    "predicted_ttft",
-    "predicted_tpot",
-];
+const PLANNED: &[&str] = &["adaptive_decode_batch_size", "predicted_ttft", "predicted_tpot"];
 
 /// Share of a cache whose size is not known: as upstream has it, the greatest number of 32 bits.
 const UNKNOWN: f64 = f32::MAX as f64;
 
 impl Metric {
     /// Every one, in the order in which a decision is explained.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::KvCacheUsageRatioProjected,
         Self::DecodeBatchSize,
         Self::NumWaitingRequests,
@@ -74,6 +90,8 @@ impl Metric {
         Self::NumTokens,
         Self::EstimatedLatencyMs,
         Self::WeightedRequests,
+        Self::KvCacheHitLen,
+        Self::CacheAwareAllPrefillsTokensNum,
         Self::LastDispatch,
     ];
 
@@ -90,6 +108,8 @@ impl Metric {
             Self::NumTokens => "num_tokens",
             Self::EstimatedLatencyMs => "estimated_latency_ms",
             Self::WeightedRequests => "weighted_requests",
+            Self::KvCacheHitLen => "kv_cache_hit_len",
+            Self::CacheAwareAllPrefillsTokensNum => "cache_aware_all_prefills_tokens_num",
             Self::LastDispatch => "last_dispatch",
         }
     }
@@ -115,23 +135,32 @@ impl Metric {
             | Self::NumWaitingRequests
             | Self::EstimatedLatencyMs
             | Self::WeightedRequests
+            | Self::KvCacheHitLen
+            | Self::CacheAwareAllPrefillsTokensNum
             | Self::LastDispatch => true,
             Self::NumTokens => matches!(mode, Mode::Lite),
             _ => matches!(mode, Mode::Full),
         }
     }
 
+    /// The number that is compared: lower is better, for every one of them.
+    pub(super) fn cost(self, instance: &Instance, weighing: &Weighing<'_>) -> f64 {
+        let value = self.of(instance, weighing);
+        if self == Self::KvCacheHitLen { -value } else { value }
+    }
+
     /// The instance's number. Never NaN.
     #[must_use]
-    pub fn of(self, instance: &Instance, weighing: &Weighing) -> f64 {
+    pub fn of(self, instance: &Instance, weighing: &Weighing<'_>) -> f64 {
         match (self, weighing.mode) {
             (Self::LastDispatch, _) => instance.seat.last_dispatch() as f64,
-            (_, Mode::Full) => self.of_status(instance, weighing.prompt_tokens),
-            (_, Mode::Lite) => self.of_reports(instance),
+            (Self::KvCacheHitLen, _) => weighing.cached_tokens(instance) as f64,
+            (_, Mode::Full) => self.of_status(instance, weighing),
+            (_, Mode::Lite) => self.of_reports(instance, weighing),
         }
     }
 
-    fn of_status(self, instance: &Instance, prompt_tokens: u64) -> f64 {
+    fn of_status(self, instance: &Instance, weighing: &Weighing<'_>) -> f64 {
         let (load, inflight) = (&instance.load, instance.seat.account.read());
         match self {
             Self::KvCacheUsageRatioProjected => load.kv_usage_projected(&inflight).unwrap_or(UNKNOWN),
@@ -139,9 +168,14 @@ impl Metric {
             Self::NumWaitingRequests => (load.waiting_requests + inflight.requests) as f64,
             Self::AllPrefillsTokensNum => load.all_prefills_tokens(&inflight) as f64,
             Self::AllDecodesTokensNum => load.all_decodes_tokens(&inflight) as f64,
-            Self::NumRequests | Self::NumTokens | Self::LastDispatch => load.requests(&inflight) as f64,
+            Self::NumRequests | Self::NumTokens | Self::KvCacheHitLen | Self::LastDispatch => {
+                load.requests(&inflight) as f64
+            }
+            Self::CacheAwareAllPrefillsTokensNum => {
+                load.all_prefills_tokens(&inflight) as f64 + weighing.missing_tokens(instance)
+            }
             Self::EstimatedLatencyMs => {
-                let tokens = load.all_prefills_tokens(&inflight) as f64 + prompt_tokens as f64;
+                let tokens = load.all_prefills_tokens(&inflight) as f64 + weighing.missing_tokens(instance);
                 let steps = (tokens / instance.max_batched_tokens.max(1) as f64).ceil().max(1.0);
                 // An instance that has not made a step yet is tried, and then known.
                 steps * load.step_ms
@@ -150,11 +184,12 @@ impl Metric {
         }
     }
 
-    fn of_reports(self, instance: &Instance) -> f64 {
+    fn of_reports(self, instance: &Instance, weighing: &Weighing<'_>) -> f64 {
         let sums = instance.seat.tally.read();
         match self {
             Self::NumTokens => sums.total_tokens() as f64,
             Self::NumWaitingRequests => sums.waiting_requests as f64,
+            Self::CacheAwareAllPrefillsTokensNum => sums.waiting_tokens as f64 + weighing.missing_tokens(instance),
             // The request comes after all that wait.
             Self::EstimatedLatencyMs => sums.prefill_ms * (sums.waiting_requests + 1) as f64,
             Self::WeightedRequests => weighted(sums.total_requests(), sums.prefill_ms),

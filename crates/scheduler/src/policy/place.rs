@@ -6,6 +6,7 @@ use telemetry::clock::Moment;
 use super::explain::Explanation;
 use super::stage::Silent;
 use super::{Chosen, Nobody, Policy, Rejected, Weighing};
+use crate::prefix::Hits;
 use crate::view::ClusterView;
 
 /// A request to place, as far as a policy needs it.
@@ -15,6 +16,8 @@ pub struct Ask<'a> {
     pub model: &'a str,
     /// Tokens of the prompt.
     pub prompt_tokens: u64,
+    /// What instances are thought to have of it in their caches, where that was looked up.
+    pub hits: Option<&'a Hits>,
     /// How many instances are wanted.
     pub mode: SchedulingMode,
     /// Which one is wanted now, where they are wanted one after the other.
@@ -85,8 +88,8 @@ fn wanted(ask: &Ask<'_>) -> Result<&'static [InferType], Refusal> {
 }
 
 impl Policy {
-    pub(super) fn weighing(&self, ask: &Ask<'_>, now: Moment) -> Weighing {
-        Weighing { mode: self.mode(), prompt_tokens: ask.prompt_tokens, now }
+    pub(super) fn weighing<'a>(&self, ask: &Ask<'a>, now: Moment) -> Weighing<'a> {
+        Weighing { mode: self.mode(), prompt_tokens: ask.prompt_tokens, hits: ask.hits, now }
     }
 
     /// Places a request. Changes nothing but whose turn it is: the caller enters the placement in the accounts.

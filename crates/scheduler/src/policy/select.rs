@@ -68,12 +68,12 @@ impl Dice {
 #[derive(Clone, Copy)]
 pub(super) struct Bench<'a> {
     pub(super) instances: &'a [Instance],
-    pub(super) weighing: Weighing,
+    pub(super) weighing: Weighing<'a>,
 }
 
 impl Bench<'_> {
     fn value(&self, metric: Metric, candidate: Candidate) -> f64 {
-        let value = metric.of(&self.instances[candidate as usize], &self.weighing);
+        let value = metric.cost(&self.instances[candidate as usize], &self.weighing);
         // A number that is none must not win.
         if value.is_nan() { f64::INFINITY } else { value }
     }

@@ -68,7 +68,7 @@ impl Stage {
         &self,
         view: &ClusterView,
         ask: &Ask<'_>,
-        weighing: Weighing,
+        weighing: Weighing<'_>,
         judge: &mut impl Judge,
     ) -> Result<Chosen, Nobody> {
         let fallen = Fallen::look(view, self.domain, &self.filters, &weighing);
@@ -91,7 +91,7 @@ impl Stage {
     }
 
     /// The candidates in the order of the selector's metrics.
-    pub(super) fn rank(&self, view: &ClusterView, weighing: Weighing, candidates: &[Candidate]) -> Vec<Candidate> {
+    pub(super) fn rank(&self, view: &ClusterView, weighing: Weighing<'_>, candidates: &[Candidate]) -> Vec<Candidate> {
         let bench = Bench { instances: &view.instances, weighing };
         bench.ranked(self.selector.by(), candidates)
     }
@@ -101,7 +101,7 @@ impl Stage {
 struct Pass<'a> {
     stage: &'a Stage,
     ask: &'a Ask<'a>,
-    weighing: Weighing,
+    weighing: Weighing<'a>,
     fallen: Fallen,
     fallback: bool,
     rejected: Counts,

@@ -1,5 +1,6 @@
 mod domains;
 mod formulas;
+mod locality;
 mod properties;
 
 use cluster::api::{InferType, SchedulingMode, SchedulingStage};

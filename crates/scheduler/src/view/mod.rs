@@ -7,7 +7,7 @@ mod build;
 mod load;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster::api::{Endpoint, InferType, LlmInstance};
@@ -70,6 +70,7 @@ pub struct Seat {
     /// What gateways say runs on it (lite mode).
     pub tally: Tally,
     last_dispatch: AtomicU64,
+    holder: AtomicU32,
 }
 
 impl ClusterView {
@@ -120,6 +121,25 @@ impl Seat {
     /// It was chosen, as the `turn`-th choice of all.
     pub fn chosen(&self, turn: u64) {
         self.last_dispatch.fetch_max(turn, Ordering::Relaxed);
+    }
+
+    /// The number that the index of prefixes knows it by; 0 while nothing was placed there.
+    #[must_use]
+    pub fn holder(&self) -> u32 {
+        self.holder.load(Ordering::Relaxed)
+    }
+
+    /// The number that the index of prefixes knows it by, which is `next` from now on where it had none.
+    pub fn holder_or(&self, next: impl FnOnce() -> u32) -> u32 {
+        match self.holder() {
+            0 => {
+                let next = next();
+                self.holder
+                    .compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed)
+                    .map_or_else(|known| known, |_| next)
+            }
+            known => known,
+        }
     }
 
     /// Which choice was its last; 0 where it was never chosen.

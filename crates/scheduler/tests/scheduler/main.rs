@@ -7,4 +7,5 @@ mod election;
 mod faults;
 mod lite;
 mod metrics;
+mod prefix;
 mod support;

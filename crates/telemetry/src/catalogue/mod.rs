@@ -42,6 +42,8 @@ pub enum Unit {
     Bytes,
     /// 0 to 1.
     Ratio,
+    /// 0 to 100.
+    Percent,
     /// A number of things.
     Count,
 }
@@ -100,7 +102,7 @@ impl Unit {
     pub const fn scale(self) -> u64 {
         match self {
             Self::Milliseconds => 1_000_000,
-            Self::Seconds | Self::Ratio => 1_000_000_000,
+            Self::Seconds | Self::Ratio | Self::Percent => 1_000_000_000,
             _ => 1,
         }
     }
@@ -113,6 +115,7 @@ impl Unit {
             Self::Tokens => "tokens",
             Self::Bytes => "bytes",
             Self::Ratio => "ratio",
+            Self::Percent => "percent",
             Self::Count => "",
         }
     }

@@ -13,6 +13,7 @@ const RECORD: Label = Label::closed("record", RECORDS);
 const OF_INSTANCE: &[Label] = &[INSTANCE, INFER_TYPE, MODEL];
 
 const DECISION_MS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
+const PERCENTS: &[f64] = &[0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0];
 const SHARES: &[f64] = &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 const BATCHES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
 const TOKENS: &[f64] =
@@ -89,6 +90,34 @@ pub(crate) static FULL_MODE_MILLISECONDS: Metric = histogram(
     DECISION_MS,
 )
 .observed("each decision in full mode");
+pub(crate) static PREFIX_QUERY: Metric = histogram(
+    "request_query_prefix_cache_hit_duration_milliseconds",
+    "Asking which instances have which of a prompt's blocks.",
+    DECISION_MS,
+)
+.observed("each prompt whose prefix is looked up");
+pub(crate) static PREFIX_CALC: Metric = histogram(
+    "request_calc_prefix_cache_hit_duration_milliseconds",
+    "Hashing a prompt's blocks, and how many of them from the first on each instance has.",
+    DECISION_MS,
+)
+.observed("each prompt whose prefix is looked up");
+pub(crate) static PREFIX_HIT: Metric = histogram(
+    "request_prefix_cache_hit_percent",
+    "How much of a prompt the instance that was chosen to prefill it is thought to have in its cache.",
+    PERCENTS,
+)
+.unit(Unit::Percent)
+.labels(&[MODEL])
+.observed("each placement whose prefix was looked up");
+pub(crate) static PREFIX_BEST: Metric = histogram(
+    "request_max_prefix_cache_hit_percent",
+    "How much of a prompt the instance that has most of it is thought to have in its cache.",
+    PERCENTS,
+)
+.unit(Unit::Percent)
+.labels(&[MODEL])
+.observed("each prompt whose prefix is looked up");
 pub(crate) static DISPATCH_TOTAL: Metric = counter("scheduler_instance_dispatch_total", "Placements on an instance.")
     .labels(&[INSTANCE, INFER_TYPE])
     .observed("each placement");
@@ -205,6 +234,10 @@ pub(super) static ALL: &[&Metric] = &[
     &SCHEDULING_TOTAL,
     &FAILED_TOTAL,
     &FULL_MODE_MILLISECONDS,
+    &PREFIX_QUERY,
+    &PREFIX_CALC,
+    &PREFIX_HIT,
+    &PREFIX_BEST,
     &DISPATCH_TOTAL,
     &IMBALANCE,
     &REFRESH_METADATA,

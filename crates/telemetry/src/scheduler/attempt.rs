@@ -1,10 +1,11 @@
 //! One attempt to place a request: counted, timed, and told as a span.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{ERROR_TYPES, Shared, series::Cms};
 use crate::attributes::{REQUEST_ID, REQUEST_MODEL, scheduler as keys};
-use crate::clock::Moment;
+use crate::clock::{Moment, nanos};
 use crate::span::{SpanKind, SpanRecord, Started, Status};
 
 /// Why a request was not placed. The order is that of [`ERROR_TYPES`].
@@ -53,6 +54,8 @@ pub struct Facts<'a> {
     pub stage: Option<&'static str>,
     /// Tokens of the prompt.
     pub prompt_tokens: u64,
+    /// What was found of the prompt's prefix; `None` where it was not looked up.
+    pub prefix: Option<Prefix>,
     /// Instances that were excluded.
     pub excluded: usize,
     /// Instances in the snapshot.
@@ -61,6 +64,17 @@ pub struct Facts<'a> {
     pub began: Moment,
     /// When it was decided.
     pub decided: Moment,
+}
+
+/// What was found of a prompt's prefix in the instances' caches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefix {
+    /// How long it took to ask who has which block.
+    pub query: Duration,
+    /// How long it took to hash the prompt, and to see how far each instance's blocks reach.
+    pub calc: Duration,
+    /// Tokens that the instance has which has most of them.
+    pub most_tokens: u64,
 }
 
 /// An instance that was chosen.
@@ -80,6 +94,9 @@ pub struct Choice<'a> {
     pub requests: i64,
     /// Tokens that it has, by the gateways' reports.
     pub tokens: Option<i64>,
+    /// Tokens of the prompt that it is thought to have in its cache; `None` where that was not looked up, or it computes no
+    /// prompt.
+    pub prefix_tokens: Option<u64>,
     /// What its status said, before this request; full mode.
     pub inputs: Option<Cms>,
 }
@@ -103,6 +120,9 @@ impl Attempt {
         self.decided(facts);
         for choice in choices {
             self.shared.metrics.chosen(choice);
+            if let Some(tokens) = choice.prefix_tokens {
+                self.shared.metrics.prefix_hit(facts, tokens);
+            }
         }
         if self.span.is_recorded() {
             let mut span = self.assemble(facts);
@@ -131,6 +151,9 @@ impl Attempt {
     fn decided(&self, facts: &Facts<'_>) {
         let exemplar = self.span.exemplar(facts.decided);
         self.shared.metrics.decided(facts.decided.nanos_since(facts.began), exemplar);
+        if let Some(prefix) = &facts.prefix {
+            self.shared.metrics.prefix_looked_up(facts, prefix);
+        }
     }
 
     fn assemble(&self, facts: &Facts<'_>) -> SpanRecord {
@@ -148,6 +171,11 @@ impl Attempt {
         span.set(keys::EXCLUDED, facts.excluded as u64);
         span.set(keys::INSTANCES, facts.instances as u64);
         span.set_latency(keys::DECISION, Some(facts.decided.nanos_since(facts.began)));
+        if let Some(prefix) = &facts.prefix {
+            span.set_latency(keys::PREFIX_QUERY, Some(nanos(prefix.query)));
+            span.set_latency(keys::PREFIX_CALC, Some(nanos(prefix.calc)));
+            span.set(keys::PREFIX_BEST, prefix.most_tokens);
+        }
         span
     }
 }
@@ -172,6 +200,7 @@ fn describe(span: &mut SpanRecord, choice: &Choice<'_>) {
     span.set(keys.fallback, choice.fallback);
     span.set(keys.requests, choice.requests);
     span.set_some(keys.tokens, choice.tokens);
+    span.set_some(keys.hit, choice.prefix_tokens);
     let Some(inputs) = &choice.inputs else {
         return;
     };

@@ -1,14 +1,14 @@
 //! The scheduler's series that are not an instance's.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 use super::series::Shown;
-use super::{Choice, ERROR_TYPES, ErrorType, INFER_TYPES, RECORDS, Refreshed};
+use super::{Choice, ERROR_TYPES, ErrorType, Facts, INFER_TYPES, Prefix, RECORDS, Refreshed};
 use crate::catalogue::Unit;
 use crate::catalogue::scheduler as catalogue;
 use crate::clock::nanos;
@@ -25,6 +25,7 @@ pub(super) struct Metrics {
     pub(super) aged: Counter,
     pub(super) reclaimed: Counter,
     pub(super) leader: Gauge,
+    prefix: OnceLock<PrefixSeries>,
     selected: RwLock<BTreeMap<Box<str>, Arc<[Selected; INFER_TYPES.len()]>>>,
     pub(super) instances: Mutex<Shown>,
 }
@@ -36,6 +37,14 @@ struct CmsSeries {
     failed: [Counter; 2],
     bad: [Gauge; 2],
     available: Gauge,
+}
+
+/// There where prefixes are looked up.
+pub(super) struct PrefixSeries {
+    query: Histogram,
+    calc: Histogram,
+    hit: Family<Histogram, 1>,
+    best: Family<Histogram, 1>,
 }
 
 /// What chosen instances were like, of one type and model.
@@ -59,6 +68,7 @@ impl Metrics {
             aged: registry.counter(&catalogue::AGED_TOTAL).with([]),
             reclaimed: registry.counter(&catalogue::RECLAIMED_TOTAL).with([]),
             leader: registry.gauge(&catalogue::LEADER).with([]),
+            prefix: OnceLock::new(),
             selected: RwLock::default(),
             instances: Mutex::default(),
             registry: registry.clone(),
@@ -93,6 +103,26 @@ impl Metrics {
         selected.decodes.observe(inputs.all_decodes_tokens_num.unsigned_abs());
     }
 
+    pub(super) fn prefix_looked_up(&self, facts: &Facts<'_>, prefix: &Prefix) {
+        let series = self.prefix();
+        series.query.observe(nanos(prefix.query));
+        series.calc.observe(nanos(prefix.calc));
+        series.best.with([facts.model]).observe(percent(prefix.most_tokens, facts.prompt_tokens));
+    }
+
+    pub(super) fn prefix_hit(&self, facts: &Facts<'_>, tokens: u64) {
+        self.prefix().hit.with([facts.model]).observe(percent(tokens, facts.prompt_tokens));
+    }
+
+    pub(super) fn prefix(&self) -> &PrefixSeries {
+        self.prefix.get_or_init(|| PrefixSeries {
+            query: self.registry.histogram(&catalogue::PREFIX_QUERY).with([]),
+            calc: self.registry.histogram(&catalogue::PREFIX_CALC).with([]),
+            hit: self.registry.histogram(&catalogue::PREFIX_HIT),
+            best: self.registry.histogram(&catalogue::PREFIX_BEST),
+        })
+    }
+
     fn selected(&self, model: &str) -> Arc<[Selected; INFER_TYPES.len()]> {
         if let Some(known) = self.selected.read().get(model) {
             return Arc::clone(known);
@@ -123,6 +153,12 @@ impl Metrics {
             cms.available.set(0.0);
         }
     }
+}
+
+/// A share of a prompt in ticks of a percentage.
+fn percent(tokens: u64, of: u64) -> u64 {
+    let share = tokens.min(of) as f64 / of.max(1) as f64;
+    (share * 100.0 * Unit::Percent.scale() as f64) as u64
 }
 
 impl CmsSeries {

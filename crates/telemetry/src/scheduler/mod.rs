@@ -20,7 +20,7 @@ use crate::clock::Moment;
 use crate::span::Tracer;
 use crate::trace::TraceContext;
 
-pub use attempt::{Attempt, Choice, ErrorType, Facts};
+pub use attempt::{Attempt, Choice, ErrorType, Facts, Prefix};
 use metrics::Metrics;
 pub use series::{Cms, Imbalance, Lrs, Reading};
 
@@ -75,6 +75,11 @@ impl Scheduler {
         let span = self.shared.tracer.start(TraceContext::extract(headers));
         self.shared.metrics.attempts.inc();
         Attempt::new(Arc::clone(&self.shared), span, received)
+    }
+
+    /// Prefixes will be looked up: their series are there from now on.
+    pub fn looks_up_prefixes(&self) {
+        self.shared.metrics.prefix();
     }
 
     /// A refresh succeeded after `took`, and so many of its records could not be read.

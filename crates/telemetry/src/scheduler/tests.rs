@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::{Choice, Cms, ErrorType, Facts, Imbalance, Lrs, Reading, Refreshed, Scheduler};
+use super::{Choice, Cms, ErrorType, Facts, Imbalance, Lrs, Prefix, Reading, Refreshed, Scheduler};
 use crate::clock::{Moment, now};
 use crate::exposition::{Scrape, parse};
 use crate::{SpanExport, Telemetry, TelemetryConfig};
@@ -51,6 +51,7 @@ async fn every_attempt_is_counted_and_failed_where_nobody_settles_it() {
         fallback: false,
         requests: 2,
         tokens: None,
+        prefix_tokens: None,
         inputs: Some(Cms { decode_batch_size: 4, kv_cache_usage_ratio_projected: Some(0.35), ..Cms::default() }),
     };
     begin().placed(&decided(now()), &[choice]);
@@ -78,6 +79,7 @@ async fn an_instances_placements_are_counted_on_when_its_model_becomes_known() {
         fallback: false,
         requests: 1,
         tokens: None,
+        prefix_tokens: None,
         inputs: None,
     };
     let placed = || recorder.begin(&HeaderMap::new(), now()).placed(&decided(now()), &[choice]);
@@ -137,4 +139,45 @@ async fn refreshes_tell_whether_the_cms_answers() {
     let unwell = scrape(&recorder, &[], &[]);
     assert_eq!(unwell.value("scheduler_cms_available", &[]), Some(0.0));
     assert_eq!(unwell.value("scheduler_cms_refresh_failed_total", &[("record", "metadata")]), Some(1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prefix_is_measured_where_it_was_looked_up_and_only_there() {
+    let recorder = recorder(true);
+    let choice = |prefix_tokens| Choice {
+        infer_type: "prefill",
+        instance: "a",
+        model: "m",
+        candidates: 2,
+        fallback: false,
+        requests: 0,
+        tokens: None,
+        prefix_tokens,
+        inputs: None,
+    };
+    let begin = || recorder.begin(&HeaderMap::new(), now());
+    begin().placed(&decided(now()), &[choice(None)]);
+    assert!(!scrape(&recorder, &[], &[]).contains("request_prefix_cache_hit_percent"), "nothing was looked up");
+    recorder.looks_up_prefixes();
+    assert_eq!(
+        scrape(&recorder, &[], &[])
+            .histogram("request_query_prefix_cache_hit_duration_milliseconds", &[])
+            .unwrap()
+            .count,
+        0.0
+    );
+    let prefix = Prefix { query: Duration::from_micros(3), calc: Duration::from_micros(40), most_tokens: 600 };
+    let found = Facts { model: "m", prompt_tokens: 800, prefix: Some(prefix), ..decided(now()) };
+    begin().placed(&found, &[choice(Some(100)), Choice { infer_type: "decode", ..choice(None) }]);
+    begin().refused(&found, ErrorType::AllEndpointsBusy, "busy", true);
+    let scrape = scrape(&recorder, &[], &[]);
+    let sum = |name: &str, labels: &[(&str, &str)]| {
+        let histogram = scrape.histogram(name, labels).unwrap();
+        (histogram.count, histogram.sum)
+    };
+    let of = [("model", "m")];
+    assert_eq!(sum("request_prefix_cache_hit_percent", &of), (1.0, 12.5), "of the placement");
+    assert_eq!(sum("request_max_prefix_cache_hit_percent", &of), (2.0, 150.0), "of both decisions");
+    assert_eq!(sum("request_query_prefix_cache_hit_duration_milliseconds", &[]), (2.0, 0.006));
+    assert_eq!(sum("request_calc_prefix_cache_hit_duration_milliseconds", &[]), (2.0, 0.08));
 }

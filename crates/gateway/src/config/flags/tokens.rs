@@ -47,7 +47,7 @@ pub(super) const FLAGS: &[Flag] = &[
             "CANDOR_GATEWAY_FORWARD_TOKENS",
             "BOOL",
             "true",
-            "Tell schedulers a prompt's token ids, where they are known, so that they can look for its prefix in caches",
+            "Tell schedulers a prompt's token ids, or where they are not known hashes of its text, so that they can look for its prefix in caches",
         ],
     ),
 ];

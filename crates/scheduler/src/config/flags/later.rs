@@ -3,11 +3,6 @@
 use super::{Flag, later};
 
 pub(super) const FLAGS: &[Flag] = &[
-    later("enable-cache-aware-scheduling", "BOOL"),
-    later("dispatch-prefill-cache-locality-metric", "METRIC"),
-    later("cache-aware-scheduling-min-tokens", "NUMBER"),
-    later("kvs-backend", "KIND"),
-    later("kvs-chunk-size", "NUMBER"),
     later("kvs-enable-save-unfull-chunk", "BOOL"),
     later("kvs-iris-meta-prefix", "TEXT"),
     later("kvs-vllm-block-prefix", "TEXT"),

@@ -8,6 +8,7 @@ mod later;
 mod listening;
 mod lite;
 mod policy;
+mod prefix;
 mod replicas;
 
 /// What becomes of a flag.
@@ -34,9 +35,10 @@ pub(super) struct Flag {
 }
 
 /// The headings of `--help`, and what stands under each.
-pub(super) const HEADINGS: [(&str, &[Flag]); 6] = [
+pub(super) const HEADINGS: [(&str, &[Flag]); 7] = [
     ("Listening", listening::FLAGS),
     ("Policy", policy::FLAGS),
+    ("Prefix cache", prefix::FLAGS),
     ("Full mode: the CMS", cms::FLAGS),
     ("Lite mode: discovery and reports", lite::FLAGS),
     ("Several replicas", replicas::FLAGS),

@@ -32,7 +32,7 @@ fn of(metric: Metric, mode: Mode, prompt_tokens: u64) -> f64 {
     account.enter("n", InferType::Neutral, 3, at(0));
     account.enter("p", InferType::Prefill, 5, at(0));
     account.enter("d", InferType::Decode, 7, at(0));
-    metric.of(&view.instances[0], &Weighing { mode, prompt_tokens, now: at(0) })
+    metric.of(&view.instances[0], &Weighing { mode, prompt_tokens, hits: None, now: at(0) })
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_cache_of_unknown_size_is_full() {
     let mut unknown = busy();
     unknown.num_total_gpu_tokens = 0;
     let view = view(&[(metadata("a", InferType::Neutral), unknown)]);
-    let weighing = Weighing { mode: Mode::Full, prompt_tokens: 0, now: at(0) };
+    let weighing = Weighing { mode: Mode::Full, prompt_tokens: 0, hits: None, now: at(0) };
     let ratio = Metric::KvCacheUsageRatioProjected.of(&view.instances[0], &weighing);
     assert_eq!(ratio, f64::from(f32::MAX));
 }

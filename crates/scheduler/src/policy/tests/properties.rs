@@ -85,7 +85,8 @@ proptest! {
                 instance.seat.tally.enter_for_test(*tokens);
             }
         }
-        let ask = Ask { model: if named { "m" } else { "" }, prompt_tokens, mode, stage, excluded: &excluded };
+        let model = if named { "m" } else { "" };
+        let ask = Ask { model, prompt_tokens, hits: None, mode, stage, excluded: &excluded };
         // The moments come in any order: a clock may go back.
         for &now in &moments {
             check(&policy, &view, &ask, at(now))?;
