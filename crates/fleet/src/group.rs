@@ -311,10 +311,14 @@ impl Starting<'_> {
                 flags.extend_from_slice(fronts);
             }
         }
+        // Tokens are estimated here, four bytes each; a block of text is as many as this.
+        flags.extend(["--kvs-backend=approximate", "--cache-aware-scheduling-min-tokens=64"].map(str::to_owned));
         if let Some(policy) = self.config.room.policy() {
             let file = self.traces.directory().join("policy.toml");
             std::fs::write(&file, policy).with_context(|| format!("cannot write {}", file.display()))?;
             flags.push(format!("--policy-config={}", file.display()));
+        } else {
+            flags.push("--scheduling-policy=cache-aware".to_owned());
         }
         let args: scheduler::Args = flags::read("scheduler", &flags)?;
         let mut config = args.validate().map_err(|found| flags::faults("scheduler", &found))?;

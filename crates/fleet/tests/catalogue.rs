@@ -131,7 +131,8 @@ async fn scrape_scheduler(mut config: scheduler::Config, into: &mut Exposed) {
     let running = scheduler::start(config, telemetry).await.expect("a scheduler");
     let (client, target) = (Client::new(ClientConfig::default()), proxy::Target::from_addr(running.addr));
     let schedule = async |mode: &str| {
-        let asked = format!(r#"{{"id":"r","scheduling_mode":"{mode}","prompt_num_tokens":9}}"#);
+        let asked =
+            format!(r#"{{"id":"r","scheduling_mode":"{mode}","prompt_num_tokens":4,"prompt_token_ids":[1,2,3,4]}}"#);
         let request = http::Request::post("/schedule").body(Body::from(asked)).expect("a request");
         client.send(&target, request).await.expect("an answer").status()
     };
@@ -169,6 +170,8 @@ async fn what_is_listed_is_observed_and_what_is_exposed_is_listed() {
         scrape(connector, &mut exposed).await;
     }
     let full = scheduler::Args::default().with("host", "127.0.0.1").with("port", "0");
+    let full = full.with("kvs-backend", "approximate").with("kvs-chunk-size", "4");
+    let full = full.with("cache-aware-scheduling-min-tokens", "1");
     let lite = full.clone().with("enable-full-mode-scheduling", "false").with("llm-backend-discovery", "endpoints");
     for args in [full, lite.with("llm-backend-endpoints", "127.0.0.1:1")] {
         scrape_scheduler(args.validate().expect("a configuration"), &mut exposed).await;

@@ -7,7 +7,7 @@ mod load;
 use std::time::Duration;
 
 use audit::{Bounds, Endpoint, Evidence, Faults};
-use fleet::{Connector, Fleet, GroupConfig, Latency, Placing};
+use fleet::{Connector, Fleet, GroupConfig, Latency, MODEL, Placing};
 use telemetry::exposition::{self, Scrape};
 
 const LATENCY: Latency = Latency {
@@ -110,6 +110,9 @@ fn every_request_was_placed_and_nobody_left_out(placed: &Scrape) {
 
 fn placed_on(placed: &Scrape, kinds: &[&str]) {
     assert_eq!(placed.value("scheduler_scheduling_total", &[]), Some(40.0), "as many as there were requests");
+    let looked_up =
+        placed.histogram("request_prefix_cache_hit_percent", &[("model", MODEL)]).expect("a histogram").count;
+    assert!((1.0..40.0).contains(&looked_up), "the longer prompts are looked up: {looked_up}");
     for &infer_type in kinds {
         let of = [("infer_type", infer_type)];
         assert_eq!(placed.sum("scheduler_instance_dispatch_total", &of), Some(40.0), "{infer_type}");

@@ -7,13 +7,9 @@ use telemetry::catalogue::{self, Component, Kind, Metric};
 
 use super::support::boards;
 
-/// Metrics of the design that dashboards show and that no component observes yet: those of the scheduler's second half, prefix
-/// cache, predictions and rescheduling. The browser tests read this list too: these panels alone may be without data.
+/// Metrics of the design that dashboards show and that no component observes yet: those of the scheduler's second half,
+/// predictions and rescheduling. The browser tests read this list too: these panels alone may be without data.
 const AWAITED: &[&str] = &[
-    "request_calc_prefix_cache_hit_duration_milliseconds",
-    "request_max_prefix_cache_hit_percent",
-    "request_prefix_cache_hit_percent",
-    "request_query_prefix_cache_hit_duration_milliseconds",
     "scheduler_prediction_error_ratio",
     "scheduler_rescheduling_failed_total",
     "scheduler_rescheduling_total",
