@@ -100,6 +100,7 @@ fn decide(
     let view = state.view.load_full();
     let tokens = prompt_tokens(asked);
     let found = state.prefixes.as_ref().and_then(|prefixes| prefixes.look_up(asked, tokens));
+    asked.prompt_text = None;
     let ask = Ask {
         model: &asked.model,
         prompt_tokens: tokens,
@@ -125,7 +126,6 @@ fn decide(
             enter(state, &view, &placement, asked, (found.as_ref(), began));
             let chosen = placement.choices.iter().map(|(_, chosen)| &view.instances[chosen.at]);
             asked.scheduling_result = chosen.map(|instance| (*instance.answer).clone()).collect();
-            asked.prompt_text = None;
             Ok(())
         }
         Err(refusal) => {

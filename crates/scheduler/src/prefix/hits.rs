@@ -18,7 +18,9 @@ impl Hits {
         let mut of = Vec::with_capacity(reaching.len());
         let mut reached = 1;
         for block in blocks {
-            let before = reaching.len();
+            if reaching.is_empty() {
+                break;
+            }
             let mut rest = block;
             let tokens = prompt.tokens_of(reached);
             // Both are in the order of the numbers.
@@ -31,9 +33,6 @@ impl Hits {
                 }
                 goes_on
             });
-            if before > 0 && reaching.is_empty() {
-                break;
-            }
             reached += 1;
         }
         of.extend(reaching.iter().map(|&holder| (holder, prompt.tokens_of(reached))));

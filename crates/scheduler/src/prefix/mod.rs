@@ -9,8 +9,10 @@ mod index;
 #[cfg(test)]
 mod tests;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use cluster::api::SchedulingRequest;
-use cluster::blocks::of_tokens;
+use cluster::blocks::{MOST_BLOCKS, of_tokens};
 
 pub use hits::Hits;
 pub use index::{Holders, Index, IndexConfig};
@@ -30,17 +32,21 @@ pub struct Prompt {
 
 impl Prompt {
     /// The prompt of a request with so many tokens: its token ids cut into blocks of `chunk`, or else the blocks of its text.
-    /// `None` where it has neither, or is shorter than a block.
+    /// `None` where it has neither, or is shorter than a block. What one model has computed is of no use to another.
     #[must_use]
     pub fn of(asked: &SchedulingRequest, tokens: u64, chunk: usize) -> Option<Self> {
         let ids = &asked.prompt_token_ids;
-        let prompt = match &asked.prompt_text {
+        let mut prompt = match &asked.prompt_text {
             Some(text) if ids.is_empty() => {
-                let blocks = text.hashes.iter().map(|hash| hash ^ TEXT).collect();
+                let blocks = text.hashes.iter().take(MOST_BLOCKS).map(|hash| hash ^ TEXT).collect();
                 Self { blocks, block: text.block_bytes, units: text.bytes, tokens }
             }
             _ => Self { blocks: of_tokens(ids, chunk), block: chunk as u64, units: ids.len() as u64, tokens },
         };
+        let mut model = DefaultHasher::new();
+        asked.model.hash(&mut model);
+        let model = model.finish();
+        prompt.blocks.iter_mut().for_each(|block| *block ^= model);
         (!prompt.blocks.is_empty()).then_some(prompt)
     }
 

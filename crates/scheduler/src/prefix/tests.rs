@@ -55,6 +55,12 @@ fn blocks_of_text_count_as_their_share_of_the_tokens() {
     assert_eq!(Prompt::of(&both, 8, 4).unwrap().tokens_of(1), 4, "tokens are the better of the two");
     assert_eq!(Prompt::of(&both, 8, 16), None, "no full block");
     assert_eq!(Prompt::of(&SchedulingRequest::default(), 8, 4), None);
+    let of_model = |model: &str| {
+        let asked = SchedulingRequest { model: model.to_owned(), ..both.clone() };
+        Prompt::of(&asked, 8, 4).unwrap().blocks
+    };
+    assert_eq!(of_model("m"), of_model("m"));
+    assert_ne!(of_model("m")[0], of_model("n")[0], "another model computes something else");
     assert_eq!(Prompt { units: 0, ..prompt }.tokens_of(u32::MAX), 500, "nonsense has bounds");
 }
 
