@@ -10,21 +10,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use openai::{Api, Body};
-use tokio::sync::Semaphore;
 
 use crate::prompt::{CountedBy, PromptTokens};
 
 mod chat;
+mod desk;
 mod model;
 mod segments;
 mod template;
 #[cfg(test)]
 mod tests;
 
+use desk::Desk;
 pub(crate) use model::{CutError, Model};
-
-/// Requests that may wait for each thread. More are not worth the delay.
-const WAITING: usize = 16;
 
 /// The longest body whose prompt is cut: a longer one would keep a thread for seconds.
 const LONGEST: usize = 8 << 20;
@@ -41,32 +39,19 @@ pub(crate) struct TokensConfig {
 /// Counts prompts.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
-    cutter: Option<Cutter>,
+    desk: Option<Desk>,
     /// The longest context of the model; `None` where nobody said.
     max_model_len: Option<u64>,
     /// Whether schedulers are told the ids, or where there are none the hashes of the text.
     forward: bool,
 }
 
-#[derive(Debug)]
-struct Cutter {
-    model: Arc<Model>,
-    /// One for each request that is cut or waits for it.
-    places: Arc<Semaphore>,
-    /// One for each request that is cut.
-    threads: Arc<Semaphore>,
-}
-
 impl Tokens {
     /// Cuts with `model`, if there is one; `forward` says whether schedulers are told the ids.
     pub(crate) fn new(model: Option<Arc<Model>>, max_model_len: Option<u64>, forward: bool) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
-        let cutter = model.map(|model| Cutter {
-            model,
-            places: Arc::new(Semaphore::new(threads * WAITING)),
-            threads: Arc::new(Semaphore::new(threads)),
-        });
-        Self { cutter, max_model_len, forward }
+        let desk = model.map(|model| Desk::new(model, threads));
+        Self { desk, max_model_len, forward }
     }
 
     /// The longest context, where it is known.
@@ -81,16 +66,16 @@ impl Tokens {
 
     /// Whether prompts are cut here.
     pub(crate) fn cuts(&self) -> bool {
-        self.cutter.is_some()
+        self.desk.is_some()
     }
 
     /// How long the prompt of a request is, and its ids, where they are known and schedulers are to have them.
     pub(crate) async fn count(&self, api: Api, body: &Body) -> (PromptTokens, Option<Arc<[u32]>>) {
         let estimate = (PromptTokens::of(body), None);
-        let Some(cutter) = self.cutter.as_ref().filter(|_| body.bytes().len() <= LONGEST) else {
+        let Some(desk) = self.desk.as_ref().filter(|_| body.bytes().len() <= LONGEST) else {
             return estimate;
         };
-        match cutter.cut(api, body).await {
+        match desk.cut(api, body.bytes().clone()).await {
             Some(Ok(ids)) => {
                 let counted = PromptTokens { count: ids.len() as u64, source: CountedBy::Tokenizer };
                 (counted, self.forward.then(|| ids.into()))
@@ -105,7 +90,7 @@ impl Tokens {
 
     /// The tokens of a request's prompt, for a client that asks for them; `None` where nobody is there to cut it now.
     pub(crate) async fn cut(&self, api: Api, body: &Body) -> Option<Result<Vec<u32>, CutError>> {
-        self.cutter.as_ref()?.cut(api, body).await
+        self.desk.as_ref()?.cut(api, body.bytes().clone()).await
     }
 
     /// Whether a prompt is known to leave no room for a single token.
@@ -113,21 +98,6 @@ impl Tokens {
         let limit = self.max_model_len?;
         let answer = u64::from(api != Api::Embeddings);
         (prompt.source != CountedBy::Estimate && prompt.count + answer > limit).then_some(limit)
-    }
-}
-
-impl Cutter {
-    /// Cuts on a thread of its own; `None` where too many wait already. A client that leaves gives its place up, unless its
-    /// prompt is being cut.
-    async fn cut(&self, api: Api, body: &Body) -> Option<Result<Vec<u32>, CutError>> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        let thread = Arc::clone(&self.threads).acquire_owned().await.ok()?;
-        let (model, bytes) = (Arc::clone(&self.model), body.bytes().clone());
-        let cutting = tokio::task::spawn_blocking(move || {
-            let _held = (place, thread);
-            model.cut(api, &bytes)
-        });
-        cutting.await.ok()
     }
 }
 

@@ -1,20 +1,22 @@
 //! Several requests to one scheduler in one exchange.
 //!
 //! To place a request and to give it back takes two exchanges of some microseconds each, which is more than the rest that a
-//! gateway does for it. So what requests have for a scheduler that takes batches goes into its mailbox, and a few tasks carry
-//! away whatever lies there: alone when nothing else comes, a dozen at a time under load, and nobody waits for a batch to
-//! fill.
+//! gateway does for it. So what requests have for a scheduler that takes batches goes into its mailbox, and is carried away as
+//! soon as the exchange before has been answered: at once and alone when nothing else comes, a dozen at a time under load.
+//! Nobody waits for a batch to fill, and nobody for long for an exchange that hangs.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use cluster::api::{BATCH_PATH, Batch, LlmInstance, SchedulingRequest, Verdict};
 use http::StatusCode;
 use parking_lot::Mutex;
 use telemetry::clock;
 use telemetry::gateway::{CallOutcome, SchedulerCall};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::call::{Said, placed, unplaced};
 use super::keepalive::over;
@@ -22,8 +24,12 @@ use super::lease::{Tracked, release};
 use super::peer::Peer;
 use super::{PATIENCE, Shared};
 
-/// Exchanges with one scheduler at a time: one that hangs holds up what it carries, and no more.
+/// Exchanges with one scheduler at a time, where answers take longer than [`PROMPT`]: one that hangs holds up what it carries,
+/// and little more.
 pub(super) const EXCHANGES: usize = 4;
+
+/// How long the next exchange waits for the answer to the one before.
+const PROMPT: Duration = Duration::from_millis(1);
 
 /// What is carried away at once at most: letters, and token ids in them.
 const MOST_LETTERS: usize = 128;
@@ -38,10 +44,17 @@ pub(super) enum Letter {
 }
 
 /// What waits for an exchange.
-#[derive(Default)]
 pub(super) struct Mailbox {
     waiting: Mutex<Waiting>,
     news: Notify,
+    /// Whose exchange is next.
+    turn: Semaphore,
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self { waiting: Mutex::default(), news: Notify::new(), turn: Semaphore::new(1) }
+    }
 }
 
 #[derive(Default)]
@@ -114,7 +127,13 @@ pub(super) async fn carry(shared: Arc<Shared>, peer: Arc<Peer>) {
 async fn carry_for_ever(shared: &Arc<Shared>, peer: &Arc<Peer>) {
     loop {
         peer.mailbox.news.notified().await;
-        exchange(shared, peer).await;
+        // Never closed.
+        let turn = peer.mailbox.turn.acquire().await.ok();
+        let mut exchanging = pin!(exchange(shared, peer));
+        if tokio::time::timeout(PROMPT, exchanging.as_mut()).await.is_err() {
+            drop(turn);
+            exchanging.await;
+        }
     }
 }
 

@@ -104,16 +104,27 @@ async fn what_cannot_be_cut_is_estimated_and_said_to_be() {
     assert_eq!(tokens(None).count(Api::ChatCompletions, &odd).await.0.source, CountedBy::Estimate);
 }
 
-#[tokio::test]
-async fn nobody_waits_behind_a_crowd() {
-    let tokens = tokens(None);
-    let cutter = tokens.cutter.as_ref().unwrap();
-    let crowd = u32::try_from(cutter.places.available_permits()).unwrap();
-    let held = Arc::clone(&cutter.places).try_acquire_many_owned(crowd).unwrap();
-    let value = body(&json!({"prompt": "hi there"}));
-    assert_eq!(tokens.count(Api::Completions, &value).await.0.source, CountedBy::Estimate);
-    drop(held);
-    assert_eq!(tokens.count(Api::Completions, &value).await.0.source, CountedBy::Tokenizer);
+#[test]
+fn nobody_waits_behind_a_crowd() {
+    // The only thread for such work is busy with something else until told.
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (free, busy) = std::sync::mpsc::channel::<()>();
+        drop(tokio::task::spawn_blocking(move || busy.recv()));
+        let tokens = Arc::new(tokens(None));
+        let value = body(&json!({"prompt": "hi there"}));
+        let mut crowd = tokio::task::JoinSet::new();
+        for _ in 0..tokens.desk.as_ref().unwrap().room() {
+            let (tokens, value) = (Arc::clone(&tokens), value.clone());
+            crowd.spawn(async move { tokens.count(Api::Completions, &value).await.0.source });
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(tokens.count(Api::Completions, &value).await.0.source, CountedBy::Estimate);
+        free.send(()).unwrap();
+        let sources = crowd.join_all().await;
+        assert!(sources.iter().all(|source| *source == CountedBy::Tokenizer), "{sources:?}");
+        assert_eq!(tokens.count(Api::Completions, &value).await.0.source, CountedBy::Tokenizer);
+    });
 }
 
 #[tokio::test]
