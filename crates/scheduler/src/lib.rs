@@ -6,7 +6,8 @@
 //! - [`account`]: what is in flight to an instance and not in its status yet (full mode);
 //! - [`lrs`]: what gateways report of instances that say nothing of themselves (lite mode);
 //! - [`prefix`]: how much of a prompt each instance is thought to have in its cache;
-//! - [`policy`]: metrics → filters → selector over a snapshot, put together by a file.
+//! - [`policy`]: metrics → filters → selector over a snapshot, put together by a file;
+//! - [`reschedule`]: which instances should hand requests over to which, over the same snapshot, and the calls that have them do so.
 //!
 //! All of these are functions of what they are given, the time included; they know no socket and read no clock. Around them:
 //! `refresh` keeps the snapshot true, `service` and its handlers speak upstream's HTTP and WebSocket API, `election` decides
@@ -23,6 +24,7 @@ pub mod lrs;
 pub mod policy;
 pub mod prefix;
 mod refresh;
+pub mod reschedule;
 mod run;
 mod schedule;
 mod scrape;
@@ -30,7 +32,7 @@ mod service;
 mod state;
 pub mod view;
 
-pub use config::{Args, Config, Fault, Source};
+pub use config::{Args, Config, Fault, Rescheduling, Source};
 pub use locality::PrefixConfig;
 pub use run::{Running, StartError, start};
 

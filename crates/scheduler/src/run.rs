@@ -9,9 +9,10 @@ use proxy::server::{BindError, Listener, ListenerConfig};
 use proxy::{Drain, DrainReport};
 use telemetry::Telemetry;
 
-use crate::config::{Config, Source};
+use crate::config::{Config, Rescheduling, Source};
 use crate::election::{Candidate, Leadership};
 use crate::refresh::{self, CmsRefresh};
+use crate::reschedule::{Grpc, Rounds};
 use crate::service::handle;
 use crate::state::State;
 
@@ -42,8 +43,9 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
     let addr = listener.local_addr();
     let leadership = Leadership::new(config.election.is_none());
     let limits = (config.keeps_account, config.max_body_bytes);
+    let places = !matches!(config.rescheduling, Rescheduling::Standalone(_));
     let policy = config.policy.name().to_owned();
-    let state = Arc::new(State::new(config.policy, leadership, &telemetry, drain.clone(), config.prefix, limits));
+    let state = Arc::new(State::new(config.policy, leadership, &telemetry, drain.clone(), config.prefix, limits, places));
     match config.source {
         Source::Cms { store, status_interval, metadata_interval } => {
             let account_patience = config.account_patience;
@@ -56,6 +58,7 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
             until_drain(&drain, refresh::follow(Arc::clone(&state), discovery, config.lrs_patience));
         }
     }
+    reschedule(&state, config.rescheduling);
     if let Some(election) = &config.election {
         let candidate = Candidate::new(election, &addr.to_string());
         drain.spawn(stand(Arc::clone(&state), candidate));
@@ -64,6 +67,18 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
     drain.spawn(serving);
     tracing::info!(%addr, policy, "scheduler listens");
     Ok(Running { addr, drain, drain_timeout: config.drain_timeout })
+}
+
+/// Has requests moved, where that is wanted: while this replica leads, by what is known of instances.
+fn reschedule(state: &Arc<State>, rescheduling: Rescheduling) {
+    let (Rescheduling::Colocated(settings) | Rescheduling::Standalone(settings)) = rescheduling else {
+        return;
+    };
+    let selection = settings.selection;
+    let recorder = state.recorder.rescheduling(selection.amount.rule(), selection.order);
+    let rounds = Rounds { settings, llumlet: Grpc::default(), recorder };
+    let of = Arc::clone(state);
+    until_drain(&state.drain, rounds.run(move || of.leadership.leads().then(|| of.view.load_full())));
 }
 
 /// Runs `task`, which has no end of its own, until the drain begins.

@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) drain: Drain,
     pub(crate) keeps_account: bool,
     pub(crate) max_body_bytes: usize,
+    /// Whether requests are placed here, or only moved.
+    pub(crate) places: bool,
     turns: AtomicU64,
 }
 
@@ -49,6 +51,7 @@ impl State {
         drain: Drain,
         prefix: Option<PrefixConfig>,
         (keeps_account, max_body_bytes): (bool, usize),
+        places: bool,
     ) -> Self {
         let recorder = Recorder::new(telemetry, policy.mode() == Mode::Full);
         recorder.leads(leadership.leads());
@@ -67,6 +70,7 @@ impl State {
             drain,
             keeps_account,
             max_body_bytes,
+            places,
             turns: AtomicU64::new(0),
         }
     }

@@ -7,12 +7,10 @@ use telemetry::catalogue::{self, Component, Kind, Metric};
 
 use super::support::boards;
 
-/// Metrics of the design that dashboards show and that no component observes yet: those of the scheduler's second half,
-/// predictions and rescheduling. The browser tests read this list too: these panels alone may be without data.
+/// Metrics of the design that dashboards show and that no component observes yet: those of the scheduler's predictions. The
+/// browser tests read this list too: these panels alone may be without data.
 const AWAITED: &[&str] = &[
     "scheduler_prediction_error_ratio",
-    "scheduler_rescheduling_failed_total",
-    "scheduler_rescheduling_total",
     "selected_instance_predicted_tpot",
     "selected_instance_predicted_ttft",
 ];

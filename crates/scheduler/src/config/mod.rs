@@ -3,6 +3,7 @@
 mod args;
 mod flags;
 mod read;
+mod reschedule;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub use args::Args;
 use crate::locality::PrefixConfig;
 use crate::policy::{Mode, Parameters, Policy, built_in};
 use crate::prefix::IndexConfig;
+use crate::reschedule::Settings;
 use flags::Support;
 use read::Reader;
 
@@ -54,6 +56,19 @@ pub struct Config {
     pub prefix: Option<PrefixConfig>,
     /// How replicas agree on who places requests; `None` where there is one.
     pub election: Option<ElectionConfig>,
+    /// Whether requests are moved, and by whom.
+    pub rescheduling: Rescheduling,
+}
+
+/// Who has requests moved from instance to instance.
+#[derive(Debug)]
+pub enum Rescheduling {
+    /// Nobody here.
+    Off,
+    /// This scheduler.
+    Colocated(Settings),
+    /// This process, which places none.
+    Standalone(Settings),
 }
 
 /// Where instances are learnt from.
@@ -103,6 +118,7 @@ impl Args {
         let keeps_account = read.boolean("enable-instance-status-local-account");
         let account_patience = read.seconds("request-local-account-staleness-seconds");
         let lrs_patience = read.duration("lrs-request-timeout");
+        let rescheduling = reschedule::read(&mut read, full);
         let election = if read.boolean("leader-election") { election(&mut read) } else { None };
         let faults = read.faults();
         match (policy, source) {
@@ -117,6 +133,7 @@ impl Args {
                 lrs_patience,
                 prefix,
                 election,
+                rescheduling,
             }),
             _ => Err(faults),
         }

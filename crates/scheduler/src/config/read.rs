@@ -85,6 +85,12 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A number that is at least this.
+    pub(super) fn real(&mut self, flag: &'static str, least: f64) -> f64 {
+        let what = format!("number of at least {least}");
+        self.parsed(flag, &what, |number: &f64| *number >= least).unwrap_or(least)
+    }
+
     pub(super) fn seconds(&mut self, flag: &'static str) -> Duration {
         let most = 1e9;
         let seconds = self.parsed(flag, "number of seconds above 0", |seconds: &f64| *seconds > 0.0 && *seconds < most);

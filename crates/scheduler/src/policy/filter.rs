@@ -120,14 +120,14 @@ impl Filter {
 
 /// Machines and units that have fallen. Empty, and free of charge, while nobody has.
 #[derive(Debug, Default)]
-pub(super) struct Fallen {
+pub(crate) struct Fallen {
     nodes: Vec<bool>,
     units: Vec<bool>,
 }
 
 impl Fallen {
     /// Looks at every instance, of whatever type: a machine that fails takes all of them along.
-    pub(super) fn look(view: &ClusterView, domain: Domain, filters: &[Filter], weighing: &Weighing<'_>) -> Self {
+    pub(crate) fn look(view: &ClusterView, domain: Domain, filters: &[Filter], weighing: &Weighing<'_>) -> Self {
         let mut fallen = Self::default();
         let fails = |instance: &&Instance| {
             let mut asked = filters.iter().filter(|filter| filter.needs_failover());
@@ -159,7 +159,7 @@ impl Fallen {
     }
 
     /// Whether the instance has fallen with somebody else.
-    pub(super) fn has(&self, instance: &Instance) -> bool {
+    pub(crate) fn has(&self, instance: &Instance) -> bool {
         let marked = |marks: &[bool], at: usize| marks.get(at).copied().unwrap_or(false);
         marked(&self.nodes, instance.node) || marked(&self.units, instance.unit)
     }

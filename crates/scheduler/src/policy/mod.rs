@@ -16,6 +16,7 @@ mod select;
 mod stage;
 
 pub use file::{BUILT_IN, Parameters, PolicyFault, built_in};
+pub(crate) use filter::Fallen;
 pub use filter::{Domain, Filter, Rejected};
 pub use metric::{Metric, Mode, Weighing};
 pub use place::{Ask, Placement, Refusal};

@@ -44,6 +44,7 @@ struct Known {
     /// When the instance began, as it says itself; another number is another life.
     epoch: u64,
     answer: Arc<LlmInstance>,
+    llumlet: Option<Endpoint>,
     seat: Arc<Seat>,
     status: Option<Status>,
     /// Its metadata, and its status, are not in the store, and nobody saw them being removed.
@@ -228,6 +229,7 @@ impl Roster {
                 fresh_at: status.fresh_at,
                 load: status.load,
                 answer: Arc::clone(&known.answer),
+                llumlet: known.llumlet.clone(),
                 seat: Arc::clone(&known.seat),
             });
         }
@@ -261,6 +263,7 @@ impl Known {
                 .unwrap_or(USUAL_BATCH),
             epoch: record.utc_create.to_bits(),
             answer: Arc::new(answer),
+            llumlet: llumlet(record),
             seat: Arc::default(),
             status: None,
             missing: [false; 2],
@@ -278,6 +281,7 @@ impl Known {
             max_batched_tokens: USUAL_BATCH,
             epoch: instance.version as u64,
             answer: Arc::new(instance),
+            llumlet: None,
             seat: Arc::default(),
             status: Some(Status {
                 update_id: 0,
@@ -337,6 +341,12 @@ fn written(timestamp_ms: i64, now: Moment) -> Moment {
     let now_ms = i64::try_from(now.unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
     let age_ms = now_ms.saturating_sub(timestamp_ms).max(0);
     now - Duration::from_millis(age_ms.unsigned_abs())
+}
+
+/// Where an instance's llumlet is, if it says so.
+fn llumlet(record: &InstanceMetadata) -> Option<Endpoint> {
+    let port = port(record.llumlet_port);
+    (port > 0).then(|| Endpoint { host: record.ip.clone(), port })
 }
 
 fn port(number: i32) -> u16 {

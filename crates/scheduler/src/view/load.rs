@@ -108,6 +108,12 @@ impl Load {
             + inflight.decode_tokens
     }
 
+    /// Whether its status shows any request.
+    #[must_use]
+    pub const fn has_requests(&self) -> bool {
+        self.waiting_requests + self.loading_requests + self.running_requests > 0
+    }
+
     /// Requests altogether. One in flight to a neutral instance is one, though it is in flight to prefill and to decode.
     #[must_use]
     pub fn requests(&self, inflight: &Inflight) -> i64 {

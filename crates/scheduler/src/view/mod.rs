@@ -58,6 +58,8 @@ pub struct Instance {
     pub load: Load,
     /// What a gateway is told of it.
     pub answer: Arc<LlmInstance>,
+    /// Where its llumlet is, which moves requests; `None` where it has none.
+    pub llumlet: Option<Endpoint>,
     /// What changes between two snapshots.
     pub seat: Arc<Seat>,
 }
@@ -99,6 +101,12 @@ impl Instance {
     #[must_use]
     pub fn serves(&self, model: &str) -> bool {
         model.is_empty() || self.model.is_empty() || *self.model == *model
+    }
+
+    /// Whether `other` serves what this one serves.
+    #[must_use]
+    pub fn serves_alike(&self, other: &Self) -> bool {
+        other.serves(&self.model)
     }
 
     /// Whether `name` means this instance: its id here, its id towards gateways, or `host:port`.

@@ -1,7 +1,7 @@
 //! The scheduler's metrics: names, labels and bounds of the seed document, and what goes beyond it.
 
 use super::{Component, Kind, Label, Metric, STAGE_MS, Unit};
-use crate::scheduler::{ERROR_TYPES, INFER_TYPES, RECORDS};
+use crate::scheduler::{ERROR_TYPES, INFER_TYPES, REASONS, RECORDS, RESULTS};
 
 const INSTANCE: Label = Label::open("instance_id");
 const INFER_TYPE: Label = Label::closed("infer_type", INFER_TYPES);
@@ -131,6 +131,22 @@ pub(crate) static RECLAIMED_TOTAL: Metric = counter(
     "Requests taken off since their gateway or instance was lost, or nobody spoke of them in time.",
 )
 .observed("when they are taken off; lite mode");
+pub(crate) static RESCHEDULING_TOTAL: Metric =
+    counter("scheduler_rescheduling_total", "Migrations that an instance was asked for, to other instances alike.")
+        .labels(&[Label::open("rescheduling_req_select_rule"), Label::open("rescheduling_req_select_order")])
+        .observed("each migration asked for, one that is tried elsewhere included");
+pub(crate) static RESCHEDULING_FAILED_TOTAL: Metric = counter(
+    "scheduler_rescheduling_failed_total",
+    "Migrations that were asked for and of which a request at least stayed.",
+)
+.observed("each migration that failed");
+pub(crate) static MIGRATIONS_TOTAL: Metric = counter(
+    "scheduler_migrations_total",
+    "What became of migrations that were asked for: done, refused by either instance, not answered in time, or not asked since \
+     the instance could not be reached.",
+)
+.labels(&[Label::closed("result", RESULTS), Label::closed("reason", REASONS)])
+.observed("the end of each migration");
 pub(crate) static IMBALANCE: Metric = gauge(
     "scheduler_instance_imbalance_ratio",
     "The highest over the mean, of all instances of a type; 1 is even. Absent while all have nothing.",
@@ -247,6 +263,9 @@ pub(super) static ALL: &[&Metric] = &[
     &CMS_AVAILABLE,
     &AGED_TOTAL,
     &RECLAIMED_TOTAL,
+    &RESCHEDULING_TOTAL,
+    &RESCHEDULING_FAILED_TOTAL,
+    &MIGRATIONS_TOTAL,
     &GATEWAYS,
     &LEADER,
     &SELECTED_KV,

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod metrics;
+mod rescheduling;
 mod series;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::trace::TraceContext;
 
 pub use attempt::{Attempt, Choice, ErrorType, Facts, Prefix};
 use metrics::Metrics;
+pub use rescheduling::{Migrated, REASONS, RESULTS, Rescheduling};
 pub use series::{Cms, Imbalance, Lrs, Reading};
 
 /// Values of the label `infer_type`.

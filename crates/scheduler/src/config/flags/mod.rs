@@ -10,6 +10,7 @@ mod lite;
 mod policy;
 mod prefix;
 mod replicas;
+mod rescheduling;
 
 /// What becomes of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,7 @@ pub(super) const HEADINGS: [(&str, &[Flag]); 7] = [
     ("Full mode: the CMS", cms::FLAGS),
     ("Lite mode: discovery and reports", lite::FLAGS),
     ("Several replicas", replicas::FLAGS),
+    ("Rescheduling", rescheduling::FLAGS),
     ("Not supported yet", later::FLAGS),
 ];
 
