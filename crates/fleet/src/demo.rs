@@ -7,9 +7,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use audit::{Bounds, Verdict};
+use proxy::{Client, ClientConfig};
 
+use crate::admin;
 use crate::fleet::Fleet;
 use crate::forward::Forwarder;
+use crate::group::Group;
 use crate::live::Live;
 use crate::observed::Observed;
 use crate::placing::Placing;
@@ -156,11 +159,44 @@ async fn load(fleet: &Fleet, args: &Args, watch: &mut Watch) -> anyhow::Result<V
                 "--output-tokens=uniform:16:48",
             ],
         );
-        tried.push(trial.run(fleet, group, async || watch.glance(name).await).await?);
+        let mut cordon = Cordon::of(group);
+        let second = async || {
+            cordon.second().await;
+            watch.glance(name).await;
+        };
+        tried.push(trial.run(fleet, group, second).await?);
         watch.glance(name).await;
     }
     writeln!(std::io::stdout())?;
     Ok(tried)
+}
+
+/// An engine that asks for no requests for a while, so that what it has is moved to another: where a scheduler would do that.
+struct Cordon {
+    client: Client,
+    seconds: u32,
+    engine: Option<SocketAddr>,
+}
+
+impl Cordon {
+    /// For how long, ms.
+    const TIME_MS: u32 = 1_500;
+
+    fn of(group: &Group) -> Self {
+        let engine = group.scheduler().and(group.neutral().next());
+        Self { client: Client::new(ClientConfig::default()), seconds: 0, engine }
+    }
+
+    /// Another second has passed.
+    async fn second(&mut self) {
+        self.seconds += 1;
+        if self.seconds == 2
+            && let Some(engine) = self.engine
+            && let Err(error) = admin::post(&self.client, engine, &format!("cordon?ms={}", Self::TIME_MS)).await
+        {
+            tracing::warn!(%engine, %error, "an engine that was to ask for no requests goes on");
+        }
+    }
 }
 
 /// What is looked at while the load runs.

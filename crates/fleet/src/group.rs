@@ -23,6 +23,9 @@ const SIDECAR_SERVICE: &str = "llm-d-pd-proxy";
 const SCHEDULER_SERVICE: &str = "candor-scheduler";
 /// How often an engine's status may change in the CMS; upstream's llumlet has the same.
 const PUSH_INTERVAL: Duration = Duration::from_millis(40);
+/// Requests on a neutral engine that takes none any more are moved to another.
+const RESCHEDULING: [&str; 3] =
+    ["--colocated-rescheduling-mode", "--rescheduling-policies=neutral_failover", "--rescheduling-interval-ms=100"];
 /// The model that the engines serve.
 pub const MODEL: &str = "candor-sim";
 
@@ -304,7 +307,13 @@ impl Starting<'_> {
             vec!["--host=127.0.0.1".to_owned(), "--port=0".to_owned(), "--failover-domain=instance".to_owned()];
         match self.chooser {
             Chooser::Nobody => return Ok(None),
-            Chooser::Full(_) => flags.push("--cms-pull-metadata-interval-ms=500".to_owned()),
+            Chooser::Full(_) => {
+                flags.push("--cms-pull-metadata-interval-ms=500".to_owned());
+                // A neutral engine has its whole request to itself, so that it can hand it over.
+                if self.config.neutral > 0 {
+                    flags.extend(RESCHEDULING.map(str::to_owned));
+                }
+            }
             Chooser::Lite => {
                 flags.push("--enable-full-mode-scheduling=false".to_owned());
                 flags.push("--llm-backend-discovery=endpoints".to_owned());

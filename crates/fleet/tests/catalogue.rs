@@ -117,16 +117,19 @@ async fn scrape_scheduler(mut config: scheduler::Config, into: &mut Exposed) {
     if let scheduler::Source::Cms { store: of, .. } = &mut config.source {
         *of = store.clone();
     }
-    let (id, instance_type, utc_create) = ("a".to_owned(), "neutral".to_owned(), 1.0);
-    let ip = "127.0.0.1".to_owned();
-    let metadata =
-        InstanceMetadata { instance_id: id.clone(), instance_type, ip, utc_create, ..InstanceMetadata::default() };
-    store.put_metadata(&metadata).await.expect("memory");
-    let (timestamp_ms, num_waiting_requests) = ((clock::now().unix_nanos() / 1_000_000) as i64, 1);
-    let status =
-        InstanceStatus { instance_id: id, schedulable: true, timestamp_ms, update_id: 1, ..InstanceStatus::default() };
-    let status = InstanceStatus { num_total_gpu_tokens: 1000, num_waiting_requests, ..status };
-    store.put_status(&status).await.expect("memory");
+    // The other one takes no requests any more, and cannot be reached to hand over those that it has.
+    for (id, schedulable) in [("a", true), ("b", false)] {
+        let (id, instance_type, utc_create) = (id.to_owned(), "neutral".to_owned(), 1.0);
+        let (ip, llumlet_port) = ("127.0.0.1".to_owned(), 1);
+        let metadata = InstanceMetadata { instance_type, ip, llumlet_port, utc_create, ..InstanceMetadata::default() };
+        let metadata = InstanceMetadata { instance_id: id.clone(), ..metadata };
+        store.put_metadata(&metadata).await.expect("memory");
+        let (timestamp_ms, num_waiting_requests) = ((clock::now().unix_nanos() / 1_000_000) as i64, 1);
+        let status = InstanceStatus { instance_id: id, schedulable, timestamp_ms, ..InstanceStatus::default() };
+        let status = InstanceStatus { num_total_gpu_tokens: 1000, num_waiting_requests, update_id: 1, ..status };
+        store.put_status(&status).await.expect("memory");
+    }
+    let moves = matches!(config.rescheduling, scheduler::Rescheduling::Colocated(_));
     let telemetry = Telemetry::new(TelemetryConfig::new("candor-scheduler")).expect("telemetry");
     let running = scheduler::start(config, telemetry).await.expect("a scheduler");
     let (client, target) = (Client::new(ClientConfig::default()), proxy::Target::from_addr(running.addr));
@@ -140,7 +143,11 @@ async fn scrape_scheduler(mut config: scheduler::Config, into: &mut Exposed) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     schedule("pd_staged").await;
-    into.add(&Endpoint::metrics(running.addr)).await;
+    let endpoint = Endpoint::metrics(running.addr);
+    while moves && !endpoint.text().await.expect("a scrape").contains("scheduler_rescheduling_failed_total 1") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    into.add(&endpoint).await;
     running.shutdown().await;
 }
 
@@ -173,6 +180,7 @@ async fn what_is_listed_is_observed_and_what_is_exposed_is_listed() {
     let full = full.with("kvs-backend", "approximate").with("kvs-chunk-size", "4");
     let full = full.with("cache-aware-scheduling-min-tokens", "1");
     let lite = full.clone().with("enable-full-mode-scheduling", "false").with("llm-backend-discovery", "endpoints");
+    let full = full.with("colocated-rescheduling-mode", "true").with("rescheduling-interval-ms", "100000");
     for args in [full, lite.with("llm-backend-endpoints", "127.0.0.1:1")] {
         scrape_scheduler(args.validate().expect("a configuration"), &mut exposed).await;
     }

@@ -7,9 +7,9 @@
 use std::net::SocketAddr;
 
 use audit::verdict::{Holds, NumberCheck, Verdict};
-use http::{Method, Request, Uri};
-use proxy::{Body, Client, ClientConfig, Target};
+use proxy::{Client, ClientConfig};
 
+use crate::admin;
 use crate::group::Group;
 use crate::topology::{Connector, GroupConfig, Latency, Room};
 
@@ -68,13 +68,7 @@ impl Outages {
 
     /// Has an engine close its port for a while.
     async fn refuse(&self, engine: SocketAddr) -> anyhow::Result<()> {
-        let target = Target::parse(&engine.to_string())?;
-        let uri: Uri = format!("/admin/refuse?ms={GONE_MS}").parse()?;
-        let mut request = Request::new(Body::Empty);
-        (*request.method_mut(), *request.uri_mut()) = (Method::POST, uri);
-        let status = self.client.send(&target, request).await?.status();
-        anyhow::ensure!(status.is_success(), "it answered {status}");
-        Ok(())
+        admin::post(&self.client, engine, &format!("refuse?ms={GONE_MS}")).await
     }
 }
 

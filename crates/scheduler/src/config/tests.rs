@@ -1,6 +1,7 @@
 use clap::{Args as _, Command, FromArgMatches as _};
 
 use super::*;
+use crate::reschedule::{Amount, Selection, Trigger};
 
 fn faults(args: Args) -> Vec<String> {
     args.validate().unwrap_err().iter().map(Fault::to_string).collect()
@@ -136,6 +137,7 @@ fn secrets_are_shown_nowhere() {
 }
 
 #[test]
+<<<<<<< HEAD
 fn prefixes_are_looked_up_where_it_is_said_how() {
     assert!(Args::default().validate().unwrap().prefix.is_none());
     let approximate = Args::default().with("kvs-backend", "approximate");
@@ -159,4 +161,61 @@ fn prefixes_are_looked_up_where_it_is_said_how() {
         let want = format!("--kvs-backend: `{backend}` {why}; supported: approximate");
         assert_eq!(faults(Args::default().with("kvs-backend", backend)), [want]);
     }
+=======
+fn rescheduling_is_off_unless_it_is_asked_for_and_its_flags_are_upstreams() {
+    assert!(matches!(Args::default().validate().unwrap().rescheduling, Rescheduling::Off));
+    let args = Args::default().with("colocated-rescheduling-mode", "true");
+    let Rescheduling::Colocated(settings) = args.validate().unwrap().rescheduling else { panic!("beside placing") };
+    let triggers: Vec<&str> = settings.triggers.iter().copied().map(Trigger::as_str).collect();
+    assert_eq!(triggers, ["decode_load", "prefill_failover", "decode_failover", "neutral_failover"]);
+    assert_eq!(settings.selection, Selection { order: "SR", amount: Amount::Tokens(1024) });
+    assert_eq!((settings.interval, settings.timeout), (Duration::from_millis(500), Duration::from_secs(5)));
+    let args = Args::default()
+        .with("standalone-rescheduling-mode", "true")
+        .with("rescheduling-req-select-rule", "RATIO")
+        .with("rescheduling-req-select-value", "0.25")
+        .with("rescheduling-load-balance-scope", "unit")
+        .with("llumlet-grpc-timeout-seconds", "-1");
+    let Rescheduling::Standalone(settings) = args.validate().unwrap().rescheduling else { panic!("alone") };
+    assert_eq!(settings.selection.amount, Amount::Share(0.25));
+    assert!(settings.within_unit);
+    assert_eq!(settings.timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn every_fault_of_rescheduling_is_told() {
+    let args = Args::default()
+        .with("standalone-rescheduling-mode", "true")
+        .with("colocated-rescheduling-mode", "true")
+        .with("leader-election", "true")
+        .with("rescheduling-policies", "decode_load,binpacking_mitigation,prefill_load,idle")
+        .with("rescheduling-decode-load-metric", "num_tokens")
+        .with("rescheduling-req-select-order", "NEW")
+        .with("rescheduling-req-select-value", "-1")
+        .with("rescheduling-load-balance-scope", "rack");
+    let known = "neutral_load, decode_load, neutral_failover, prefill_failover, decode_failover";
+    assert_eq!(
+        faults(args),
+        [
+            "--standalone-rescheduling-mode: excludes --colocated-rescheduling-mode and --enable-rescheduling".to_owned(),
+            "--standalone-rescheduling-mode: excludes --leader-election: it would take the lease from those that place \
+             requests. Run one"
+                .to_owned(),
+            "--rescheduling-decode-load-metric: this metric says nothing of an instance's load".to_owned(),
+            format!("--rescheduling-policies: `binpacking_mitigation` is not supported yet; supported: {known}"),
+            format!("--rescheduling-policies: `prefill_load` is not known; supported: {known}"),
+            format!("--rescheduling-policies: `idle` is not known; supported: {known}"),
+            "--rescheduling-req-select-order: `NEW` is not known; supported: LCR, FCR, LR, SR, FCW, FCWSR".to_owned(),
+            "--rescheduling-req-select-value: must be 0 or more, and no more than 1 for RATIO".to_owned(),
+            "--rescheduling-load-balance-scope: `rack` is not known; supported: cluster, unit".to_owned(),
+        ]
+    );
+    let lite = Args::default()
+        .with("enable-full-mode-scheduling", "false")
+        .with("llm-backend-discovery", "endpoints")
+        .with("llm-backend-endpoints", "a:1")
+        .with("enable-rescheduling", "true");
+    let told = faults(lite);
+    assert!(told[0].starts_with("--colocated-rescheduling-mode: needs --enable-full-mode-scheduling"), "{told:?}");
+>>>>>>> 72074fc (scheduler: rescheduling over llumlets, beside placing or in a process of its own; the demo has an engine hand its requests over)
 }

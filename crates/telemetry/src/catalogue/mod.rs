@@ -10,6 +10,7 @@ pub(crate) mod observatory;
 mod print;
 pub(crate) mod process;
 pub(crate) mod samples;
+pub(crate) mod samples;
 pub(crate) mod scheduler;
 pub mod sglang;
 pub(crate) mod sidecar;
@@ -197,6 +198,7 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
         sidecar::ALL,
         client::ALL,
         observatory::ALL,
+        samples::ALL,
         samples::ALL,
         process::ALL,
         vllm::ALL,
