@@ -183,7 +183,7 @@ impl Cordon {
     const TIME_MS: u32 = 1_500;
 
     fn of(group: &Group) -> Self {
-        let engine = group.scheduler().and(group.neutral().next());
+        let engine = group.neutral().next().filter(|_| group.scheduler().is_some());
         Self { client: Client::new(ClientConfig::default()), seconds: 0, engine }
     }
 

@@ -21,7 +21,7 @@ use crate::{answer, keepalive, scrape};
 pub(crate) async fn handle(state: Arc<State>, request: Request<Incoming>) -> Response<Body> {
     let method = request.method();
     match request.uri().path() {
-        path @ ("/schedule" | "/release" | "/report" | "/keepalive") if !state.places => {
+        path @ ("/schedule" | "/release" | "/report" | BATCH_PATH | "/keepalive") if !state.places => {
             let told = format!("there is no {path} here: this process moves requests and places none");
             answer::text(StatusCode::NOT_FOUND, told)
         }
