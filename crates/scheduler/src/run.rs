@@ -45,7 +45,8 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
     let limits = (config.keeps_account, config.max_body_bytes);
     let places = !matches!(config.rescheduling, Rescheduling::Standalone(_));
     let policy = config.policy.name().to_owned();
-    let state = Arc::new(State::new(config.policy, leadership, &telemetry, drain.clone(), config.prefix, limits, places));
+    let state =
+        Arc::new(State::new(config.policy, leadership, &telemetry, drain.clone(), config.prefix, limits, places));
     match config.source {
         Source::Cms { store, status_interval, metadata_interval } => {
             let account_patience = config.account_patience;

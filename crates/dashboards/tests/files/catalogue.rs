@@ -9,11 +9,8 @@ use super::support::boards;
 
 /// Metrics of the design that dashboards show and that no component observes yet: those of the scheduler's predictions. The
 /// browser tests read this list too: these panels alone may be without data.
-const AWAITED: &[&str] = &[
-    "scheduler_prediction_error_ratio",
-    "selected_instance_predicted_tpot",
-    "selected_instance_predicted_ttft",
-];
+const AWAITED: &[&str] =
+    &["scheduler_prediction_error_ratio", "selected_instance_predicted_tpot", "selected_instance_predicted_ttft"];
 
 /// Labels that a scrape adds to every series.
 const OF_TARGETS: &[&str] = &["namespace", "job", "instance"];

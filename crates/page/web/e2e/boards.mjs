@@ -37,11 +37,12 @@ for (const board of BOARDS) {
   });
 }
 
-test("what goes wrong is seen: refusals, clients that leave, attempts that are repeated", { timeout: 120_000 }, async () => {
+test("what goes wrong is seen: refusals, clients that leave, attempts that are repeated, requests that move", { timeout: 120_000 }, async () => {
   const wanted = {
     "llumnix-request-dashboard": [["Request Rate by Status", "422"], ["Request Rate by Status", "499"], ["Request Retry & Fallback Rate", "retries"]],
     "candor-overview": [["Requests by Outcome", "cancelled"], ["Requests by Outcome", "failed"]],
     "pd-coordinator-metrics": [["Prefill Retries and Refusals", "all retries"]],
+    "llumnix-component-dashboard": [["Rescheduling Events", "migrations"]],
   };
   for (const [board, rows] of Object.entries(wanted)) {
     const { page, close } = await open(`d/${board}`);

@@ -15,7 +15,7 @@ export const SIZES = { desktop: { width: 1440, height: 900 }, phone: { width: 39
 
 /** Metrics that nobody sends yet: the list is that of the dashboards' own test. */
 const source = readFileSync(new URL("../../../dashboards/tests/files/catalogue.rs", import.meta.url), "utf8");
-export const AWAITED = [.../AWAITED: &\[&str\] = &\[([^\]]*)\]/.exec(source)[1].matchAll(/"([^"]+)"/g)].map(([, name]) => name);
+export const AWAITED = [.../AWAITED: &\[&str\] =\s+&\[([^\]]*)\]/.exec(source)[1].matchAll(/"([^"]+)"/g)].map(([, name]) => name);
 
 export const lab = { url: "", time: "", from: 0, to: 0 };
 let running;

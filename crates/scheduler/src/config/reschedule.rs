@@ -77,9 +77,11 @@ fn unknown(read: &mut Reader<'_>, name: &str) {
 fn load(read: &mut Reader<'_>, metric: &'static str, threshold: &'static str) -> Option<Cause> {
     let limit = read.real(threshold, 0.0);
     let parsed = Metric::parse(read.required(metric)?);
-    let found = parsed.and_then(|found| match found.is_of(Mode::Full) && !matches!(found, Metric::LastDispatch | Metric::KvCacheHitLen) {
-        true => Ok(found),
-        false => Err("this metric says nothing of an instance's load".to_owned()),
+    let found = parsed.and_then(|found| {
+        match found.is_of(Mode::Full) && !matches!(found, Metric::LastDispatch | Metric::KvCacheHitLen) {
+            true => Ok(found),
+            false => Err("this metric says nothing of an instance's load".to_owned()),
+        }
     });
     // A metric that cannot be read has been said; there is a cause all the same.
     let by = found.map_err(|problem| read.fault(metric, problem)).unwrap_or(Metric::KvCacheUsageRatioProjected);

@@ -137,7 +137,6 @@ fn secrets_are_shown_nowhere() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn prefixes_are_looked_up_where_it_is_said_how() {
     assert!(Args::default().validate().unwrap().prefix.is_none());
     let approximate = Args::default().with("kvs-backend", "approximate");
@@ -161,7 +160,9 @@ fn prefixes_are_looked_up_where_it_is_said_how() {
         let want = format!("--kvs-backend: `{backend}` {why}; supported: approximate");
         assert_eq!(faults(Args::default().with("kvs-backend", backend)), [want]);
     }
-=======
+}
+
+#[test]
 fn rescheduling_is_off_unless_it_is_asked_for_and_its_flags_are_upstreams() {
     assert!(matches!(Args::default().validate().unwrap().rescheduling, Rescheduling::Off));
     let args = Args::default().with("colocated-rescheduling-mode", "true");
@@ -217,5 +218,4 @@ fn every_fault_of_rescheduling_is_told() {
         .with("enable-rescheduling", "true");
     let told = faults(lite);
     assert!(told[0].starts_with("--colocated-rescheduling-mode: needs --enable-full-mode-scheduling"), "{told:?}");
->>>>>>> 72074fc (scheduler: rescheduling over llumlets, beside placing or in a process of its own; the demo has an engine hand its requests over)
 }

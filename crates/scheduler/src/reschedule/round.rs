@@ -8,8 +8,8 @@ use telemetry::scheduler::{Migrated, Rescheduling};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::Settings;
 use super::plan::{Busy, Move, Party, plan};
+use super::{Selection, Settings};
 use crate::view::ClusterView;
 
 /// With how many destinations a migration is tried before the next round decides anew.
@@ -43,6 +43,9 @@ impl<L: Llumlet> Rounds<L> {
     /// Makes rounds until it is dropped. What `view` gives is looked at; where it gives nothing, it is not for this process to
     /// move anything.
     pub(crate) async fn run(self, view: impl Fn() -> Option<Arc<ClusterView>>) {
+        // Its series are there before anything is counted in them: what begins with a 1 has no rate.
+        let everything = Selection::EVERYTHING;
+        self.recorder.selecting(everything.amount.rule(), everything.order);
         let rounds = Arc::new(self);
         let busy = Arc::new(Mutex::new(Busy::default()));
         let mut tick = interval(rounds.settings.interval);

@@ -7,9 +7,6 @@ mod election;
 mod faults;
 mod lite;
 mod metrics;
-<<<<<<< HEAD
 mod prefix;
-=======
 mod rescheduling;
->>>>>>> 72074fc (scheduler: rescheduling over llumlets, beside placing or in a process of its own; the demo has an engine hand its requests over)
 mod support;

@@ -10,7 +10,6 @@ pub(crate) mod observatory;
 mod print;
 pub(crate) mod process;
 pub(crate) mod samples;
-pub(crate) mod samples;
 pub(crate) mod scheduler;
 pub mod sglang;
 pub(crate) mod sidecar;
@@ -198,7 +197,6 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
         sidecar::ALL,
         client::ALL,
         observatory::ALL,
-        samples::ALL,
         samples::ALL,
         process::ALL,
         vllm::ALL,

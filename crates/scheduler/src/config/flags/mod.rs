@@ -36,7 +36,7 @@ pub(super) struct Flag {
 }
 
 /// The headings of `--help`, and what stands under each.
-pub(super) const HEADINGS: [(&str, &[Flag]); 7] = [
+pub(super) const HEADINGS: [(&str, &[Flag]); 8] = [
     ("Listening", listening::FLAGS),
     ("Policy", policy::FLAGS),
     ("Prefix cache", prefix::FLAGS),
