@@ -87,7 +87,11 @@ impl Mailbox {
         let (mut taken, mut ids) = (Vec::with_capacity(waiting.letters.len().min(MOST_LETTERS)), 0);
         while let Some(letter) = waiting.letters.front() {
             ids += match letter {
-                Letter::Schedule(request, _) => request.prompt_token_ids.len(),
+                // A hash is written with some three times the digits of a token.
+                Letter::Schedule(request, _) => {
+                    let hashes = request.prompt_text.as_ref().map_or(0, |text| text.hashes.len());
+                    request.prompt_token_ids.len() + 3 * hashes
+                }
                 Letter::Release(..) => 0,
             };
             let fits = taken.is_empty() || (taken.len() < MOST_LETTERS && ids <= MOST_IDS);
