@@ -15,7 +15,7 @@ pub(crate) struct Leaving {
     pub(crate) left: oneshot::Receiver<Departure>,
 }
 
-/// A request that is away. Dropped before the request was [released](Away::settle), it brings the request back.
+/// A request that is away. Dropped before the request has [ended](Away::end), it brings the request back.
 #[derive(Debug)]
 pub(crate) struct Away {
     instance: Arc<Instance>,
