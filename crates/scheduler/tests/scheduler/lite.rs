@@ -56,6 +56,34 @@ async fn a_request_is_followed_from_its_placement_to_its_release() {
 }
 
 #[tokio::test]
+async fn what_a_batch_gives_back_is_free_for_what_it_places() {
+    let world = world().await;
+    let gateway = Gateway::connect(world.addr).await;
+    assert!(gateway.takes_batches);
+    let first = world.post("/schedule", &asked_by(&gateway.id, "r1")).await;
+    let second = world.post("/schedule", &asked_by(&gateway.id, "r2")).await;
+    let mut in_halves = asked_by(&gateway.id, "r4");
+    in_halves["scheduling_mode"] = json!("pd_batch");
+    let batch = json!({"release": [second.json()], "schedule": [asked_by(&gateway.id, "r3"), in_halves]});
+    let answer = world.post("/batch", &batch).await;
+    let verdicts = answer.json();
+    assert_eq!((answer.status, verdicts.as_array().map(Vec::len)), (200, Some(2)), "{}", answer.body);
+    assert_eq!(verdicts[0]["status"], 200);
+    let placed = &verdicts[0]["scheduling_result"];
+    assert_eq!(placed[0]["id"], second.chosen()[0], "the instance that was given back has nothing to do");
+    assert_eq!(verdicts[1]["status"], 429);
+    assert!(verdicts[1]["why"].as_str().is_some_and(|why| why.contains("prefill")), "{}", answer.body);
+    assert_eq!(lrs(&world).await, [0.0, 2.0, 2.0, 0.0, 200.0, 200.0]);
+
+    let rest = json!({"release": [first.json(), {"id": "r3", "scheduling_result": placed}]});
+    assert_eq!(world.post("/batch", &rest).await.body, "[]");
+    assert_eq!(lrs(&world).await, [0.0; 6]);
+    assert_eq!(world.post_text("/batch", "{").await.status, 400);
+    assert_eq!(world.get("/batch").await.status, 405);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_gateway_that_is_lost_takes_its_requests_along() {
     let world = world().await;
     let (lost, stays) = (Gateway::connect(world.addr).await, Gateway::connect(world.addr).await);

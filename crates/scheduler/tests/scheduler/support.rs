@@ -200,13 +200,16 @@ pub(crate) struct Gateway {
     pub(crate) socket: WebSocketStream<TcpStream>,
     /// Its id.
     pub(crate) id: String,
+    /// Whether it was told that it may send batches.
+    pub(crate) takes_batches: bool,
 }
 
 impl Gateway {
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.unwrap();
         let own = stream.local_addr().unwrap();
-        let (mut socket, _) = tokio_tungstenite::client_async(format!("ws://{addr}/keepalive"), stream).await.unwrap();
+        let connecting = tokio_tungstenite::client_async(format!("ws://{addr}/keepalive"), stream);
+        let (mut socket, upgraded) = connecting.await.unwrap();
         let greeting = json!({"host": own.ip().to_string(), "port": own.port()}).to_string();
         socket.send(Message::text(greeting)).await.unwrap();
         let answer = loop {
@@ -217,6 +220,6 @@ impl Gateway {
             }
         };
         assert_eq!(answer.as_str(), "ok");
-        Self { socket, id: own.to_string() }
+        Self { socket, id: own.to_string(), takes_batches: upgraded.headers().contains_key("x-candor-takes-batches") }
     }
 }
