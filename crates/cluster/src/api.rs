@@ -115,6 +115,20 @@ pub struct SchedulingRequest {
     /// Where it goes.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub scheduling_result: Vec<LlmInstance>,
+    /// What the scheduler expects of it there, and asks to be told the truth of. Not upstream's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Times>,
+}
+
+/// Times of one request, in microseconds from its placement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Times {
+    /// To its first token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttft_us: Option<u64>,
+    /// From there to its last one, for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpot_us: Option<u64>,
 }
 
 impl SchedulingRequest {
@@ -151,6 +165,9 @@ pub struct Verdict {
     /// Where the request goes, with status 200.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scheduling_result: Vec<LlmInstance>,
+    /// What the scheduler expects of it there, and asks to be told the truth of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Times>,
     /// Why it goes nowhere, with any other status.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
@@ -223,6 +240,12 @@ pub struct ReportEvent {
     /// Tokens it has by now, prompt and generated.
     #[serde(default)]
     pub num_tokens: u64,
+    /// What the scheduler expected of it. Not upstream's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Times>,
+    /// What it was in truth. Not upstream's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Times>,
 }
 
 /// What a [`ReportEvent`] reports.

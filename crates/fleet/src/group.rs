@@ -313,6 +313,7 @@ impl Starting<'_> {
                 if self.config.neutral > 0 {
                     flags.extend(RESCHEDULING.map(str::to_owned));
                 }
+                flags.push("--enable-predictor-enhanced-scheduling=true".to_owned());
             }
             Chooser::Lite => {
                 flags.push("--enable-full-mode-scheduling=false".to_owned());

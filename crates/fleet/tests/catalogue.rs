@@ -133,22 +133,42 @@ async fn scrape_scheduler(mut config: scheduler::Config, into: &mut Exposed) {
     let telemetry = Telemetry::new(TelemetryConfig::new("candor-scheduler")).expect("telemetry");
     let running = scheduler::start(config, telemetry).await.expect("a scheduler");
     let (client, target) = (Client::new(ClientConfig::default()), proxy::Target::from_addr(running.addr));
-    let schedule = async |mode: &str| {
-        let asked =
-            format!(r#"{{"id":"r","scheduling_mode":"{mode}","prompt_num_tokens":4,"prompt_token_ids":[1,2,3,4]}}"#);
-        let request = http::Request::post("/schedule").body(Body::from(asked)).expect("a request");
+    let post = async |path: &str, body: String| {
+        let request = http::Request::post(path).body(Body::from(body)).expect("a request");
         client.send(&target, request).await.expect("an answer").status()
+    };
+    let schedule = async |mode: &str| {
+        post(
+            "/schedule",
+            format!(r#"{{"id":"r","scheduling_mode":"{mode}","prompt_num_tokens":4,"prompt_token_ids":[1,2,3,4]}}"#),
+        )
+        .await
     };
     while schedule("neutral").await != http::StatusCode::OK {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     schedule("pd_staged").await;
+    let report = r#"[{"kind":"state_update","id":"r","infer_type":"neutral","instance_id":"a",
+        "expected":{"ttft_us":9},"measured":{"ttft_us":10}}]"#;
+    post("/report", report.to_owned()).await;
     let endpoint = Endpoint::metrics(running.addr);
     while moves && !endpoint.text().await.expect("a scrape").contains("scheduler_rescheduling_failed_total 1") {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     into.add(&endpoint).await;
     running.shutdown().await;
+}
+
+/// With profiles, by which a scheduler predicts before it has seen anything.
+fn profiled(args: scheduler::Args, directory: &std::path::Path) -> scheduler::Args {
+    let write = |name: &str, json: &str| {
+        let path = directory.join(name);
+        std::fs::write(&path, json).expect("a file");
+        path.display().to_string()
+    };
+    let prefills = write("ttft.json", r#"[{"tokens_num": 9, "p50": 5}]"#);
+    let decodes = write("tpot.json", r#"[{"batch_size": 1, "tokens_per_request": 9, "p50": 5}]"#);
+    args.with("ttft-profiling-data-path", prefills).with("tpot-profiling-data-path", decodes)
 }
 
 /// Asks the observatory until it has scraped every component: itself, gateway, sidecar and two engines.
@@ -181,7 +201,8 @@ async fn what_is_listed_is_observed_and_what_is_exposed_is_listed() {
     let full = full.with("cache-aware-scheduling-min-tokens", "1");
     let lite = full.clone().with("enable-full-mode-scheduling", "false").with("llm-backend-discovery", "endpoints");
     let full = full.with("colocated-rescheduling-mode", "true").with("rescheduling-interval-ms", "100000");
-    for args in [full, lite.with("llm-backend-endpoints", "127.0.0.1:1")] {
+    let directory = tempfile::tempdir().expect("a directory");
+    for args in [profiled(full, directory.path()), lite.with("llm-backend-endpoints", "127.0.0.1:1")] {
         scrape_scheduler(args.validate().expect("a configuration"), &mut exposed).await;
     }
     let unlisted: Vec<_> = exposed.types.iter().filter(|name| catalogue::find(name).is_none()).collect();

@@ -1,6 +1,7 @@
 //! What a request holds until its last byte, and gives back by being dropped.
 
 use openai::Usage;
+use telemetry::clock::Moment;
 
 use crate::limits::Grant;
 use crate::scheduler::Lease;
@@ -31,9 +32,9 @@ impl Held {
     }
 
     /// Generated tokens have passed.
-    pub(crate) fn tokens(&mut self, count: u32) {
+    pub(crate) fn tokens(&mut self, count: u32, now: Moment) {
         if count > 0 {
-            self.leases.iter_mut().for_each(|lease| lease.tokens(count));
+            self.leases.iter_mut().for_each(|lease| lease.tokens(count, now));
             self.grant.iter_mut().for_each(|grant| grant.tokens(count));
         }
     }

@@ -5,6 +5,7 @@
 //! - [`view`]: the cluster as a decision sees it, an immutable snapshot made from the instances' records;
 //! - [`account`]: what is in flight to an instance and not in its status yet (full mode);
 //! - [`lrs`]: what gateways report of instances that say nothing of themselves (lite mode);
+//! - [`predict`]: what instances' steps take, learnt from their statuses (full mode);
 //! - [`prefix`]: how much of a prompt each instance is thought to have in its cache;
 //! - [`policy`]: metrics → filters → selector over a snapshot, put together by a file;
 //! - [`reschedule`]: which instances should hand requests over to which, over the same snapshot, and the calls that have them do so.
@@ -22,6 +23,7 @@ mod keepalive;
 mod locality;
 pub mod lrs;
 pub mod policy;
+pub mod predict;
 pub mod prefix;
 mod refresh;
 pub mod reschedule;

@@ -7,9 +7,10 @@ use cluster::StoreError;
 use cluster::cms::Store;
 use cluster::discovery::Discovery;
 use telemetry::clock;
-use telemetry::scheduler::Refreshed;
+use telemetry::scheduler::{Predicted, Refreshed};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::predict::Predictor;
 use crate::state::State;
 use crate::view::Roster;
 
@@ -20,15 +21,17 @@ const SWEEP: Duration = Duration::from_secs(5);
 pub(crate) struct CmsRefresh {
     pub(crate) state: Arc<State>,
     pub(crate) store: Store,
-    pub(crate) status_interval: Duration,
-    pub(crate) metadata_interval: Duration,
+    /// Of status, and of metadata.
+    pub(crate) intervals: (Duration, Duration),
     pub(crate) account_patience: Duration,
+    pub(crate) predictor: Option<Predictor>,
+    pub(crate) usual_batch: u64,
 }
 
 impl CmsRefresh {
-    pub(crate) async fn run(self) {
-        let mut roster = Roster::default();
-        let mut tick = interval(self.status_interval);
+    pub(crate) async fn run(mut self) {
+        let mut roster = Roster::new(self.predictor.take(), self.usual_batch);
+        let mut tick = interval(self.intervals.0);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut metadata_due = clock::now();
         loop {
@@ -40,7 +43,7 @@ impl CmsRefresh {
                     self.failed(&mut roster, Refreshed::Metadata, &error);
                     continue;
                 }
-                metadata_due = now + self.metadata_interval;
+                metadata_due = now + self.intervals.1;
             }
             match self.statuses(&mut roster).await {
                 Ok(false) => {}
@@ -75,6 +78,9 @@ impl CmsRefresh {
         let ids: Vec<Arc<str>> = roster.ids().cloned().collect();
         let read = self.store.statuses(ids.iter().map(|id| &**id)).await?;
         let changed = roster.statuses(read.records.iter().map(Arc::as_ref), clock::now());
+        for error in roster.take_progress() {
+            self.state.recorder.predicted(Predicted::PrefillProgress, error);
+        }
         self.publish(roster);
         self.state.recorder.refreshed(Refreshed::Status, clock::now() - began, read.bad.len());
         self.state.well();

@@ -11,6 +11,7 @@ use telemetry::Telemetry;
 
 use crate::config::{Config, Rescheduling, Source};
 use crate::election::{Candidate, Leadership};
+use crate::predict::Predictor;
 use crate::refresh::{self, CmsRefresh};
 use crate::reschedule::{Grpc, Rounds};
 use crate::service::handle;
@@ -50,8 +51,10 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
     match config.source {
         Source::Cms { store, status_interval, metadata_interval } => {
             let account_patience = config.account_patience;
+            let (predictor, usual_batch) = (config.predictor.as_ref().map(Predictor::new), config.usual_batch);
             let state = Arc::clone(&state);
-            let refresh = CmsRefresh { state, store, status_interval, metadata_interval, account_patience };
+            let intervals = (status_interval, metadata_interval);
+            let refresh = CmsRefresh { state, store, intervals, account_patience, predictor, usual_batch };
             until_drain(&drain, refresh.run());
         }
         Source::Discovery(source) => {

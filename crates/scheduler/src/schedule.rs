@@ -1,8 +1,9 @@
 //! `/schedule`: places one request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use cluster::api::{InferType, SchedulingMode, SchedulingRequest, SchedulingStage, Verdict};
+use cluster::api::{InferType, LlmInstance, SchedulingMode, SchedulingRequest, SchedulingStage, Times, Verdict};
 use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use proxy::Body;
@@ -12,7 +13,7 @@ use telemetry::scheduler::{Attempt, Choice, ErrorType, Facts, Prefix};
 
 use crate::locality::{Found, computes};
 use crate::policy::explain::Explanation;
-use crate::policy::{Ask, Mode, Placement, Refusal};
+use crate::policy::{Ask, Metric, Mode, Placement, Refusal};
 use crate::service::read;
 use crate::state::State;
 use crate::view::{ClusterView, Instance};
@@ -71,7 +72,8 @@ pub(crate) async fn schedule(state: &Arc<State>, request: Request<Incoming>) -> 
 pub(crate) fn verdict(state: &State, mut asked: SchedulingRequest, attempt: Attempt) -> Verdict {
     match decide(state, &mut asked, attempt, None) {
         Ok(()) => {
-            Verdict { status: StatusCode::OK.as_u16(), scheduling_result: asked.scheduling_result, why: String::new() }
+            let SchedulingRequest { scheduling_result, expected, .. } = asked;
+            Verdict { status: StatusCode::OK.as_u16(), scheduling_result, expected, why: String::new() }
         }
         Err(Failure { status, why, .. }) => Verdict { status: status.as_u16(), why, ..Verdict::default() },
     }
@@ -108,6 +110,7 @@ fn decide(
         mode: asked.scheduling_mode,
         stage: asked.scheduling_stage,
         excluded: &asked.excluded_instances,
+        taken: None,
     };
     let placement = match explanations {
         None => state.policy.place(&view, &ask, began),
@@ -121,11 +124,12 @@ fn decide(
     let facts = Facts { prefix: looked_up, ..facts(state, asked, view.instances.len(), (began, clock::now())) };
     match placement {
         Ok(placement) => {
-            let choices = choices(state, &view, &placement, (found.as_ref(), began));
+            let choices = choices(state, &view, &placement, (&ask, found.as_ref(), began));
             attempt.placed(&facts, &choices);
-            enter(state, &view, &placement, asked, (found.as_ref(), began));
-            let chosen = placement.choices.iter().map(|(_, chosen)| &view.instances[chosen.at]);
-            asked.scheduling_result = chosen.map(|instance| (*instance.answer).clone()).collect();
+            let expected = expected(&choices);
+            enter(state, &view, &placement, (asked, &choices), (found.as_ref(), began));
+            asked.scheduling_result = result(&view, &placement);
+            asked.expected = expected;
             Ok(())
         }
         Err(refusal) => {
@@ -175,18 +179,40 @@ fn prefix(view: &ClusterView, found: &Found) -> Prefix {
     Prefix { query: found.query, calc: found.calc, most_tokens: tokens.max().unwrap_or(0) }
 }
 
+/// Where a request goes. What each instance is there for is what it was chosen for, whatever it is otherwise.
+fn result(view: &ClusterView, placement: &Placement) -> Vec<LlmInstance> {
+    let chosen = placement.choices.iter();
+    chosen
+        .map(|&(infer_type, chosen)| LlmInstance { infer_type, ..(*view.instances[chosen.at].answer).clone() })
+        .collect()
+}
+
+/// What is expected of the request as its gateway will see it; `None` where nothing is predicted. What is computed at one
+/// instance and decoded at another has its first token when both are done; the hand-over between them takes what it takes.
+fn expected(choices: &[Choice<'_>]) -> Option<Times> {
+    let is_whole = choices.len() == 2 || choices.iter().any(|choice| choice.infer_type == InferType::Neutral.as_str());
+    let ttft_ms: Option<f64> = choices.iter().map(|choice| choice.predicted_ttft_ms).sum();
+    let tpot_ms = choices.last().filter(|choice| choice.infer_type != InferType::Prefill.as_str())?.predicted_tpot_ms;
+    let micros = |ms: f64| (ms * 1e3) as u64;
+    let times = Times { ttft_us: ttft_ms.filter(|_| is_whole).map(micros), tpot_us: tpot_ms.map(micros) };
+    (times != Times::default()).then_some(times)
+}
+
 /// The chosen instances as they were before this request was theirs.
 fn choices<'a>(
     state: &State,
     view: &'a ClusterView,
     placement: &Placement,
-    (found, now): (Option<&Found>, Moment),
+    (ask, found, now): (&Ask<'_>, Option<&Found>, Moment),
 ) -> Vec<Choice<'a>> {
-    let full = state.policy.mode() == Mode::Full;
+    let mode = state.policy.mode();
+    let full = mode == Mode::Full;
     let choice = |&(infer_type, chosen): &(InferType, crate::policy::Chosen)| {
         let instance = &view.instances[chosen.at];
         let sums = instance.seat.tally.read();
         let inflight = instance.seat.account.read();
+        let weighing = state.policy.weighing(infer_type, ask, now);
+        let predicted = |metric: Metric| metric.known(instance, &weighing);
         Choice {
             infer_type: infer_type.as_str(),
             instance: &instance.id,
@@ -196,6 +222,8 @@ fn choices<'a>(
             requests: if full { instance.load.requests(&inflight) } else { sums.total_requests() },
             tokens: (!full).then(|| sums.total_tokens()),
             prefix_tokens: cached(found, infer_type, instance),
+            predicted_ttft_ms: predicted(Metric::PredictedTtft),
+            predicted_tpot_ms: predicted(Metric::PredictedTpot),
             inputs: full.then(|| scrape::cms(instance, &inflight, now)),
         }
     };
@@ -212,16 +240,19 @@ fn enter(
     state: &State,
     view: &ClusterView,
     placement: &Placement,
-    asked: &SchedulingRequest,
+    (asked, choices): (&SchedulingRequest, &[Choice<'_>]),
     (found, now): (Option<&Found>, Moment),
 ) {
     let tokens = prompt_tokens(asked);
     let turn = state.next_turn();
     // A gateway that is not connected could never be seen to be lost, and its requests would stay for ever.
     let gateway = state.gateways.known(&asked.gateway_id);
-    for (infer_type, chosen) in &placement.choices {
+    for ((infer_type, chosen), choice) in placement.choices.iter().zip(choices) {
         let instance: &Instance = &view.instances[chosen.at];
         instance.seat.chosen(turn);
+        if let Some(ms) = choice.predicted_ttft_ms.filter(|_| *infer_type != InferType::Decode) {
+            instance.seat.promise(now + Duration::try_from_secs_f64(ms / 1e3).unwrap_or_default());
+        }
         match (state.policy.mode(), &gateway) {
             (Mode::Full, _) if state.keeps_account => {
                 instance.seat.account.enter(&asked.id, *infer_type, tokens, now);

@@ -31,7 +31,8 @@ fn page(state: &State, accept: Option<&HeaderValue>) -> Response<Body> {
     let (kind, body) = state.recorder.scrape(accept, || {
         let now = clock::now();
         let readings = view.instances.iter().map(|instance| reading(instance, mode, now)).collect();
-        (readings, imbalances(&view, &Weighing { mode, prompt_tokens: 0, hits: None, now }))
+        let weighing = Weighing { mode, wanted: InferType::Neutral, prompt_tokens: 0, hits: None, now };
+        (readings, imbalances(&view, &weighing))
     });
     answer::with_type(StatusCode::OK, kind, body.into())
 }

@@ -11,6 +11,7 @@ use proxy::body::{CollectError, collect};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use telemetry::clock;
+use telemetry::scheduler::Predicted;
 
 use crate::policy::Mode;
 use crate::schedule::{self, schedule};
@@ -109,19 +110,37 @@ async fn batch(state: &State, request: Request<Incoming>) -> Response<Body> {
     answer::json(StatusCode::OK, &verdicts)
 }
 
-/// `/report`: how requests are getting on. Full mode learns that from the instances.
+/// `/report`: how requests are getting on. Full mode learns that from the instances, but for what gateways alone can measure:
+/// what requests were that something was expected of.
 async fn report(state: &State, request: Request<Incoming>) -> Response<Body> {
     let events: Vec<ReportEvent> = match read(state, request.into_body()).await {
         Ok(events) => events,
         Err(refusal) => return refusal,
     };
-    if state.policy.mode() == Mode::Lite {
-        let now = clock::now();
-        for event in &events {
-            state.lrs.report(event, now);
+    let now = clock::now();
+    for event in &events {
+        match state.policy.mode() {
+            Mode::Lite => {
+                state.lrs.report(event, now);
+            }
+            Mode::Full => compare(state, event),
         }
     }
     answer::text(StatusCode::OK, Body::Empty)
+}
+
+/// Tells how far off what was expected of a request was.
+fn compare(state: &State, event: &ReportEvent) {
+    let (Some(expected), Some(measured)) = (event.expected, event.measured) else {
+        return;
+    };
+    let pairs =
+        [(Predicted::Ttft, expected.ttft_us, measured.ttft_us), (Predicted::Tpot, expected.tpot_us, measured.tpot_us)];
+    for (what, expected, measured) in pairs {
+        if let (Some(expected), Some(measured @ 1..)) = (expected, measured) {
+            state.recorder.predicted(what, expected.abs_diff(measured) as f64 / measured as f64);
+        }
+    }
 }
 
 /// `/readyz`: whether requests can be placed here, and how its source of instances is.

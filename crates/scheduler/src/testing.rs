@@ -1,10 +1,13 @@
 //! What the tests of several modules need.
 
+use std::sync::Arc;
+
 use cluster::api::InferType;
 use cluster::records::{InstanceMetadata, InstanceStatus};
 use telemetry::clock::Moment;
 
 use crate::policy::{Mode, Parameters, Policy, built_in};
+use crate::predict::{Decodes, Predictor, PredictorConfig, Prefills};
 use crate::view::{ClusterView, Roster};
 
 /// A moment of no significance, in seconds.
@@ -61,6 +64,9 @@ pub(crate) fn flag(name: &str) -> Option<String> {
         "instance-staleness-seconds" => "60",
         "failover-domain" => "instance",
         "dispatch-prefill-cache-locality-metric" => "cache_aware_all_prefills_tokens_num",
+        "ttft-slo" => "1000",
+        "tpot-slo" => "20",
+        "ttft-slo-dispatch-threshold" | "tpot-slo-dispatch-threshold" => "0.5",
         "dispatch-top-k" => "1",
         "dispatch-neutral-load-metric" | "dispatch-prefill-load-metric" => "all_prefills_tokens_num",
         "dispatch-decode-load-metric" => "kv_cache_usage_ratio_projected",
@@ -88,4 +94,29 @@ pub(crate) fn parse(text: &str) -> Policy {
 pub(crate) fn policy(name: &str, mode: Mode) -> Policy {
     let flag: &dyn Fn(&str) -> Option<String> = if mode == Mode::Full { &flag } else { &lite_flag };
     Policy::parse(built_in(name, mode).unwrap(), Parameters { flag, seed: 7 }).unwrap()
+}
+
+/// Numbers that look random, from 0 to 1, the same at every run.
+pub(crate) struct Noise(u64);
+
+impl Noise {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// What knows from a profile that prompts take 0.1 ms a token, and a decode step 1 ms a request.
+pub(crate) fn predictor() -> Predictor {
+    let prefills = br#"[{"tokens_num": 0, "p50": 0.0}, {"tokens_num": 1000, "p50": 100.0}]"#;
+    let decodes = br#"[{"batch_size": 1, "tokens_per_request": 1, "p50": 1.0}, {"batch_size": 2, "tokens_per_request": 1, "p50": 2.0}]"#;
+    Predictor::new(&PredictorConfig {
+        warmup: 20,
+        prefills: Some(Arc::new(Prefills::parse(prefills).unwrap())),
+        decodes: Some(Arc::new(Decodes::parse(decodes).unwrap())),
+    })
 }

@@ -182,6 +182,8 @@ pub(crate) mod scheduler {
         pub(crate) inflight: &'static str,
         pub(crate) age: &'static str,
         pub(crate) hit: &'static str,
+        pub(crate) predicted_ttft: &'static str,
+        pub(crate) predicted_tpot: &'static str,
     }
 
     macro_rules! choice {
@@ -199,6 +201,8 @@ pub(crate) mod scheduler {
                 inflight: concat!("candor.scheduler.", $infer_type, ".inflight_requests"),
                 age: concat!("candor.scheduler.", $infer_type, ".status_age_ms"),
                 hit: concat!("candor.scheduler.", $infer_type, ".prefix_hit_tokens"),
+                predicted_ttft: concat!("candor.scheduler.", $infer_type, ".predicted_ttft_ms"),
+                predicted_tpot: concat!("candor.scheduler.", $infer_type, ".predicted_tpot_ms"),
             }
         };
     }

@@ -7,10 +7,9 @@ use telemetry::catalogue::{self, Component, Kind, Metric};
 
 use super::support::boards;
 
-/// Metrics of the design that dashboards show and that no component observes yet: those of the scheduler's predictions. The
-/// browser tests read this list too: these panels alone may be without data.
-const AWAITED: &[&str] =
-    &["scheduler_prediction_error_ratio", "selected_instance_predicted_tpot", "selected_instance_predicted_ttft"];
+/// Metrics of the design that dashboards show and that no component observes yet. The browser tests read this list too: these
+/// panels alone may be without data.
+const AWAITED: &[&str] = &[];
 
 /// Labels that a scrape adds to every series.
 const OF_TARGETS: &[&str] = &["namespace", "job", "instance"];

@@ -65,7 +65,7 @@ enum Stage {
 
 /// Tokens that were handed on at `now`.
 fn count(record: &mut Record, held: &mut Held, now: Moment, tokens: Tokens) {
-    held.tokens(tokens.first + tokens.rest);
+    held.tokens(tokens.first + tokens.rest, now);
     record.tokens(now, tokens.first);
     record.tokens(now, tokens.rest);
 }

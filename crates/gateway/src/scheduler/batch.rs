@@ -38,7 +38,7 @@ const MOST_IDS: usize = 1 << 16;
 /// One thing that a request has for the scheduler.
 pub(super) enum Letter {
     /// It wants to be placed, and waits for what is said to that.
-    Schedule(SchedulingRequest, oneshot::Sender<Said>),
+    Schedule(Box<SchedulingRequest>, oneshot::Sender<Said>),
     /// It gives these instances back.
     Release(Arc<Tracked>, Vec<LlmInstance>),
 }
@@ -112,9 +112,11 @@ pub(super) fn ask(
     answer: oneshot::Sender<Said>,
 ) -> Option<SchedulingRequest> {
     shared.asking.fetch_add(1, Ordering::Relaxed);
-    let Letter::Schedule(request, _) = peer.mailbox.put(Letter::Schedule(request, answer))? else { return None };
+    let Letter::Schedule(request, _) = peer.mailbox.put(Letter::Schedule(Box::new(request), answer))? else {
+        return None;
+    };
     shared.asking.fetch_sub(1, Ordering::Relaxed);
-    Some(request)
+    Some(*request)
 }
 
 /// Carries letters to `peer` as long as there are requests.
@@ -153,7 +155,7 @@ async fn exchange(shared: &Arc<Shared>, peer: &Arc<Peer>) {
     let (mut asked, mut given_back) = (Vec::new(), Vec::new());
     for letter in letters {
         match letter {
-            Letter::Schedule(request, answer) => asked.push((request, answer)),
+            Letter::Schedule(request, answer) => asked.push((*request, answer)),
             // With the keepalive connection of that time the scheduler forgot what we had.
             Letter::Release(tracked, _) if !shared.config.full_mode && !tracked.is_known() => {
                 released(shared, CallOutcome::Ok);
@@ -237,7 +239,7 @@ fn tell(
 
 fn weigh(shared: &Arc<Shared>, peer: &Arc<Peer>, request: SchedulingRequest, verdict: &Verdict) -> Said {
     match StatusCode::from_u16(verdict.status) {
-        Ok(StatusCode::OK) => placed(shared, peer, request, verdict.scheduling_result.clone()),
+        Ok(StatusCode::OK) => placed(shared, peer, request, (verdict.scheduling_result.clone(), verdict.expected)),
         Ok(status) => unplaced(peer, status, &verdict.why),
         Err(_) => unplaced(peer, StatusCode::BAD_GATEWAY, &format!("{} is no status", verdict.status)),
     }

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use cluster::api::{InferType, LlmInstance, SchedulingRequest, SchedulingStage};
+use cluster::api::{InferType, LlmInstance, SchedulingRequest, SchedulingStage, Times};
 use http::StatusCode;
 use proxy::Drain;
 use telemetry::clock;
@@ -101,7 +101,7 @@ async fn schedule(shared: Arc<Shared>, peer: Arc<Peer>, request: SchedulingReque
         return unplaced(&peer, status, &String::from_utf8_lossy(&body));
     }
     match serde_json::from_slice::<SchedulingRequest>(&body) {
-        Ok(answer) => placed(&shared, &peer, request, answer.scheduling_result),
+        Ok(answer) => placed(&shared, &peer, request, (answer.scheduling_result, answer.expected)),
         Err(error) => {
             peer.failed(clock::now(), &format!("its answer cannot be read: {error}"));
             Said::Failed
@@ -127,9 +127,9 @@ pub(super) fn placed(
     shared: &Arc<Shared>,
     peer: &Arc<Peer>,
     request: SchedulingRequest,
-    result: Vec<LlmInstance>,
+    (result, expected): (Vec<LlmInstance>, Option<Times>),
 ) -> Said {
-    let placed = SchedulingRequest { scheduling_result: result, ..request };
+    let placed = SchedulingRequest { scheduling_result: result, expected, ..request };
     let wanted = |kind| placed.placed_on(kind).is_some();
     let enough = match placed.scheduling_stage {
         Some(SchedulingStage::Prefill) => wanted(InferType::Prefill),

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster::api::{InferType, LlmInstance, SchedulingRequest};
+use telemetry::clock::{self, Moment};
 use telemetry::gateway::{CallOutcome, SchedulerCall};
 
 use super::batch::Letter;
 use super::peer::Peer;
+use super::watch::Watch;
 use super::{PATIENCE, Shared};
 
 /// How often giving back is tried.
@@ -18,6 +20,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How many requests may be waiting to be given back. A scheduler that takes so long to listen has forgotten us by its
 /// keepalive.
 const MOST_RELEASES: usize = 8192;
+
+/// How many ended requests may wait to be reported on: what is beyond is only not known.
+const MOST_ENDED: usize = 4096;
 
 /// A request as a scheduler knows it, and how far it has got.
 pub(super) struct Tracked {
@@ -42,10 +47,13 @@ pub(crate) struct Lease {
     prefill_released: bool,
     begun: bool,
     delivered: bool,
+    /// Where the scheduler said what it expects.
+    watch: Option<Watch>,
 }
 
 impl Lease {
     pub(super) fn new(shared: &Arc<Shared>, peer: &Arc<Peer>, request: SchedulingRequest) -> Self {
+        let watch = request.expected.map(|_| Watch::new(clock::now()));
         let tracked = Arc::new(Tracked {
             peer: Arc::clone(peer),
             request,
@@ -58,7 +66,15 @@ impl Lease {
         if !shared.config.full_mode {
             shared.tracked.lock().insert(number, Arc::clone(&tracked));
         }
-        Self { shared: Arc::clone(shared), tracked, number, prefill_released: false, begun: false, delivered: false }
+        Self {
+            shared: Arc::clone(shared),
+            tracked,
+            number,
+            prefill_released: false,
+            begun: false,
+            delivered: false,
+            watch,
+        }
     }
 
     /// The instance of a type that was placed on.
@@ -72,7 +88,10 @@ impl Lease {
     }
 
     /// Tokens have come. With the first of them the prefill instance is done.
-    pub(crate) fn tokens(&mut self, count: u32) {
+    pub(crate) fn tokens(&mut self, count: u32, now: Moment) {
+        if let Some(watch) = &mut self.watch {
+            watch.tokens(count, now);
+        }
         if self.shared.config.full_mode {
             return;
         }
@@ -89,6 +108,18 @@ impl Lease {
         if let Some(prefill) = prefill {
             self.prefill_released = true;
             self.release(vec![prefill]);
+        }
+    }
+
+    /// Tells the scheduler what came of what it expected.
+    fn report(&self) {
+        let Some(event) = self.watch.as_ref().and_then(|watch| watch.report(&self.tracked.request)) else {
+            return;
+        };
+        let mut ended = self.shared.ended.lock();
+        if ended.len() < MOST_ENDED {
+            ended.push((Arc::clone(&self.tracked.peer), event));
+            self.shared.news.notify_one();
         }
     }
 
@@ -112,6 +143,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.report();
         if self.shared.config.full_mode {
             if !self.delivered {
                 self.release(self.tracked.request.scheduling_result.clone());

@@ -13,12 +13,13 @@ mod keepalive;
 mod lease;
 mod peer;
 mod report;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cluster::api::{SchedulingMode, SchedulingRequest, SchedulingStage};
+use cluster::api::{ReportEvent, SchedulingMode, SchedulingRequest, SchedulingStage};
 use cluster::blocks::TextBlocks;
 use http::HeaderValue;
 use proxy::Drain;
@@ -101,6 +102,8 @@ struct Shared {
     drain: Drain,
     /// Requests in flight that a scheduler has on its account, without full mode.
     tracked: parking_lot::Mutex<std::collections::HashMap<u64, Arc<Tracked>>>,
+    /// Requests that have ended, and what they were in truth, for schedulers that asked.
+    ended: parking_lot::Mutex<Vec<(Arc<Peer>, ReportEvent)>>,
     next_lease: AtomicU64,
     /// Wakes the reporter.
     news: tokio::sync::Notify,
@@ -134,6 +137,7 @@ impl Schedulers {
             telemetry,
             drain,
             tracked: parking_lot::Mutex::default(),
+            ended: parking_lot::Mutex::default(),
             next_lease: AtomicU64::new(0),
             news: tokio::sync::Notify::new(),
             releasing: AtomicUsize::new(0),
@@ -160,7 +164,7 @@ impl Schedulers {
                 self.shared.drain.spawn(batch::carry(Arc::clone(&self.shared), Arc::clone(peer)));
             }
         }
-        if !self.shared.config.full_mode && self.any() {
+        if self.any() {
             self.shared.drain.spawn(report::run(Arc::clone(&self.shared)));
         }
     }

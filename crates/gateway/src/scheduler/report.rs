@@ -1,4 +1,5 @@
-//! Telling schedulers how requests get on: whose first token has come, soon; how long they have grown, now and then.
+//! Telling schedulers how requests get on: whose first token has come, soon; how long they have grown, now and then; and of
+//! those that they expected something of, what they were in truth.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,10 +49,12 @@ async fn report_for_ever(shared: &Shared, period: Option<Duration>) {
 
 /// One report to each scheduler that has something to hear.
 async fn report(shared: &Shared, growth: bool) {
+    let mut ended = std::mem::take(&mut *shared.ended.lock());
     let tracked: Vec<_> = shared.tracked.lock().values().map(Arc::clone).collect();
     for peer in &shared.peers {
         let of_peer = tracked.iter().filter(|request| Arc::ptr_eq(&request.peer, peer) && request.is_known());
-        let events: Vec<_> = of_peer.flat_map(|request| request.events(growth)).collect();
+        let mut events: Vec<_> = of_peer.flat_map(|request| request.events(growth)).collect();
+        events.extend(ended.extract_if(.., |(of, _)| Arc::ptr_eq(of, peer)).map(|(_, event)| event));
         if events.is_empty() {
             continue;
         }
@@ -86,6 +89,8 @@ impl Tracked {
                 instance_id: instance.id.clone(),
                 gateway_id: self.request.gateway_id.clone(),
                 num_tokens: self.request.prompt_num_tokens + tokens,
+                expected: None,
+                measured: None,
             });
         };
         if self.prefill_done.load(Ordering::Acquire) && !self.prefill_reported.swap(true, Ordering::Relaxed) {

@@ -2,6 +2,7 @@
 
 mod args;
 mod flags;
+mod predict;
 mod read;
 mod reschedule;
 #[cfg(test)]
@@ -17,7 +18,8 @@ use cluster::discovery;
 pub use args::Args;
 
 use crate::locality::PrefixConfig;
-use crate::policy::{Mode, Parameters, Policy, built_in};
+use crate::policy::{BUILT_IN, Mode, Parameters, Policy, built_in};
+use crate::predict::PredictorConfig;
 use crate::prefix::IndexConfig;
 use crate::reschedule::Settings;
 use flags::Support;
@@ -54,6 +56,10 @@ pub struct Config {
     pub lrs_patience: Duration,
     /// How prefixes are looked up; `None` where they are not.
     pub prefix: Option<PrefixConfig>,
+    /// How it is predicted what things will take; `None` where it is not.
+    pub predictor: Option<PredictorConfig>,
+    /// Tokens in one step at most, of instances that do not say.
+    pub usual_batch: u64,
     /// How replicas agree on who places requests; `None` where there is one.
     pub election: Option<ElectionConfig>,
     /// Whether requests are moved, and by whom.
@@ -114,7 +120,10 @@ impl Args {
         let drain_timeout = read.duration("drain-timeout");
         let source = if full { cms(&mut read) } else { read.discovery().map(Source::Discovery) };
         let prefix = prefix(&mut read);
-        let policy = policy(&mut read, if full { Mode::Full } else { Mode::Lite });
+        let mode = if full { Mode::Full } else { Mode::Lite };
+        let policy = policy(&mut read, mode);
+        let predictor = predict::predictor(&mut read, mode, policy.as_ref());
+        let usual_batch = read.number("max-num-batched-tokens", 1..=u64::MAX);
         let keeps_account = read.boolean("enable-instance-status-local-account");
         let account_patience = read.seconds("request-local-account-staleness-seconds");
         let lrs_patience = read.duration("lrs-request-timeout");
@@ -132,6 +141,8 @@ impl Args {
                 account_patience,
                 lrs_patience,
                 prefix,
+                predictor,
+                usual_batch,
                 election,
                 rescheduling,
             }),
@@ -233,21 +244,27 @@ fn policy(read: &mut Reader<'_>, mode: Mode) -> Option<Policy> {
 
 fn built_in_text(read: &mut Reader<'_>, mode: Mode) -> Option<String> {
     let name = read.required("scheduling-policy")?;
-    let name = match (read.boolean("enable-cache-aware-scheduling"), name) {
-        (true, "load-balance") => "cache-aware",
-        (true, other) if other != "cache-aware" => {
+    let name = match (read.boolean("enable-cache-aware-scheduling"), read.boolean("enable-adaptive-pd"), name) {
+        (true, false, "load-balance") => "cache-aware",
+        (false, true, "slo") => "adaptive-pd",
+        (true, _, other) if other != "cache-aware" => {
             read.fault("enable-cache-aware-scheduling", format!("is of no effect on the policy `{other}`"));
             return None;
         }
-        (_, name) => name,
+        (_, true, other) if other != "adaptive-pd" => {
+            read.fault("enable-adaptive-pd", format!("goes with --scheduling-policy slo, not with `{other}`"));
+            return None;
+        }
+        (_, _, name) => name,
     };
     if name == "cache-aware" && !read.args().is_given("kvs-backend") {
         read.fault("kvs-backend", "must have a value for the policy `cache-aware`; supported: approximate");
     }
     let found = built_in(name, mode);
     if found.is_none() {
-        let problem = if name == "slo" { "is not supported yet" } else { "is not known" };
-        let known = "load-balance, cache-aware, flood, round-robin, power-of-two, least-latency";
+        let problem = if built_in(name, Mode::Full).is_some() { "needs full mode" } else { "is not known" };
+        let of_mode = BUILT_IN.iter().filter(|(_, of, _)| *of == mode).map(|(name, ..)| *name);
+        let known = of_mode.collect::<Vec<_>>().join(", ");
         read.fault("scheduling-policy", format!("`{name}` {problem}; supported: {known}"));
     }
     found.map(str::to_owned)

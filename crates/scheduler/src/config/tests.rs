@@ -76,15 +76,14 @@ fn what_does_not_exist_yet_is_refused() {
     let args = Args::default()
         .with("kvs-retry-times", "5")
         .with("enable-predictor-enhanced-scheduling", "false")
-        .with("ttft-slo", "6000")
-        .with("scheduling-policy", "slo");
+        .with("tpot-migrate-out-ceil-threshold", "0.9")
+        .with("scheduling-policy", "fastest");
     assert_eq!(
         faults(args),
         [
             "--kvs-retry-times: is not supported yet",
-            "--ttft-slo: is not supported yet",
-            "--scheduling-policy: `slo` is not supported yet; supported: load-balance, cache-aware, flood, round-robin, \
-             power-of-two, least-latency",
+            "--tpot-migrate-out-ceil-threshold: is not supported yet",
+            "--scheduling-policy: `fastest` is not known; supported: load-balance, cache-aware, flood, round-robin, power-of-two, least-latency, slo, adaptive-pd",
         ]
     );
 }
@@ -218,4 +217,36 @@ fn every_fault_of_rescheduling_is_told() {
         .with("enable-rescheduling", "true");
     let told = faults(lite);
     assert!(told[0].starts_with("--colocated-rescheduling-mode: needs --enable-full-mode-scheduling"), "{told:?}");
+}
+
+#[test]
+fn predictions_are_made_where_somebody_wants_them() {
+    assert!(Args::default().validate().unwrap().predictor.is_none());
+    let slo = Args::default().with("scheduling-policy", "slo");
+    assert_eq!(slo.clone().validate().unwrap().predictor.unwrap().warmup, 20);
+    assert_eq!(slo.with("enable-adaptive-pd", "true").validate().unwrap().policy.name(), "adaptive-pd");
+    let enhanced = Args::default().with("enable-predictor-enhanced-scheduling", "true");
+    assert!(enhanced.clone().with("num-predictor-warmup-samples", "5").validate().unwrap().predictor.is_some());
+    let wrong = enhanced.with("enable-full-mode-scheduling", "false").with("scheduling-policy", "slo");
+    let wrong = wrong.with("ttft-profiling-data-path", "/nonexistent.json");
+    let faults = faults(wrong);
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    assert!(faults[0].starts_with("--scheduling-policy: `slo` needs full mode; supported: load-balance"));
+    assert!(faults[1].starts_with("--ttft-profiling-data-path: /nonexistent.json: "));
+    assert!(faults[2].starts_with("--enable-predictor-enhanced-scheduling: needs full mode"));
+    let other = Args::default().with("enable-adaptive-pd", "true");
+    assert_eq!(
+        tests::faults(other),
+        ["--enable-adaptive-pd: goes with --scheduling-policy slo, not with `load-balance`"]
+    );
+}
+
+#[test]
+fn a_profile_is_read() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), r#"{"results": [{"tokens_num": 100, "p50": 20.0}]}"#).unwrap();
+    let args = Args::default().with("ttft-profiling-data-path", file.path().to_str().unwrap());
+    assert_eq!(args.validate().unwrap().predictor.unwrap().prefills.unwrap().at(7.0), 20.0);
+    let args = Args::default().with("tpot-profiling-data-path", file.path().to_str().unwrap());
+    assert!(faults(args)[0].contains("it is no profile"));
 }

@@ -35,6 +35,8 @@ impl World {
             instance_id: self.instances[on].id.to_string(),
             gateway_id: gateway.to_owned(),
             num_tokens,
+            expected: None,
+            measured: None,
         };
         self.lrs.report(&event, at(2))
     }

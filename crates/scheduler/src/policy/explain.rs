@@ -49,8 +49,8 @@ pub struct Judgement {
 pub struct Measure {
     /// Its name.
     pub name: &'static str,
-    /// Its value.
-    pub value: f64,
+    /// Its value; `null` where it cannot be predicted yet.
+    pub value: Option<f64>,
 }
 
 /// Remembers the last word on each instance: that of the fallback pass, where there was one.
@@ -72,14 +72,15 @@ impl Explanation {
         ask: &Ask<'_>,
         now: Moment,
     ) -> (Result<Chosen, Nobody>, Self) {
-        let (stage, weighing) = (policy.stage(wanted), policy.weighing(ask, now));
+        let (stage, weighing) = (policy.stage(wanted), policy.weighing(wanted, ask, now));
         // Before the choice: what the choice changes is no reason for it.
         let measures: Vec<Vec<Measure>> = view
             .instances
             .iter()
             .map(|instance| {
                 let metrics = Metric::ALL.into_iter().filter(|metric| metric.is_of(weighing.mode));
-                let measure = |metric: Metric| Measure { name: metric.as_str(), value: metric.of(instance, &weighing) };
+                let measure =
+                    |metric: Metric| Measure { name: metric.as_str(), value: metric.known(instance, &weighing) };
                 metrics.map(measure).collect()
             })
             .collect();
@@ -87,7 +88,7 @@ impl Explanation {
         let chosen = stage.choose(view, ask, weighing, &mut notes);
         let left: Vec<u32> = (0_u32..).zip(&notes.0).filter(|(_, note)| note.is_none()).map(|(at, _)| at).collect();
         let mut ranks = vec![None; view.instances.len()];
-        for (rank, at) in stage.rank(view, weighing, &left).into_iter().enumerate() {
+        for (rank, at) in stage.rank(view, ask, weighing, &left).into_iter().enumerate() {
             ranks[at as usize] = Some(rank + 1);
         }
         let judged = view.instances.iter().zip(measures).zip(notes.0).zip(ranks);

@@ -15,7 +15,8 @@
 //! ```
 //!
 //! A table `[neutral]`, `[prefill]` or `[decode]` says how an instance of that type is chosen; `[default]` stands in for those
-//! that are not there. A text that begins with `$` is the value of the flag of that name.
+//! that are not there. A text that begins with `$` is the value of the flag of that name, and a number may be a product of
+//! such: `"$ttft-slo * 0.9"`.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -41,6 +42,8 @@ pub const BUILT_IN: &[(&str, Mode, &str)] = &[
     ("power-of-two", Mode::Full, include_str!("builtin/power-of-two-full.toml")),
     ("power-of-two", Mode::Lite, include_str!("builtin/power-of-two-lite.toml")),
     ("least-latency", Mode::Full, include_str!("builtin/least-latency-full.toml")),
+    ("slo", Mode::Full, include_str!("builtin/slo-full.toml")),
+    ("adaptive-pd", Mode::Full, include_str!("builtin/adaptive-pd-full.toml")),
     ("least-latency", Mode::Lite, include_str!("builtin/least-latency-lite.toml")),
 ];
 
@@ -107,14 +110,30 @@ enum RawFilter {
     InferType {
         is: Vec<String>,
     },
+    NotReserved {
+        r#for: String,
+    },
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "pick", rename_all = "kebab-case", deny_unknown_fields)]
 enum RawSelector {
-    Best { by: Vec<String>, of: Option<Term> },
-    Fixed { by: Vec<String> },
-    PowerOfTwo { by: Vec<String> },
+    Best {
+        by: Vec<String>,
+        of: Option<Term>,
+    },
+    Fixed {
+        by: Vec<String>,
+    },
+    PowerOfTwo {
+        by: Vec<String>,
+    },
+    #[serde(rename_all = "kebab-case")]
+    Tightest {
+        by: Vec<String>,
+        below: Term,
+        first_reserved: Option<String>,
+    },
     RoundRobin,
 }
 
@@ -167,13 +186,14 @@ struct Read<'a> {
 
 impl Read<'_> {
     fn stage(&self, raw: &RawStage) -> Result<Stage, PolicyFault> {
-        let mut accepts = vec![self.infer_type];
+        let (mut accepts, mut avoids) = (vec![self.infer_type], None);
         let mut filters = Vec::new();
         for filter in &raw.filters {
             match filter {
                 RawFilter::InferType { is } => {
                     accepts = is.iter().map(|word| self.word(word)).collect::<Result<_, _>>()?;
                 }
+                RawFilter::NotReserved { r#for } => avoids = Some(self.word(r#for)?),
                 other => filters.push(self.filter(other)?),
             }
         }
@@ -187,12 +207,14 @@ impl Read<'_> {
         };
         // Each table rolls dice of its own.
         let seed = self.parameters.seed.wrapping_add(self.infer_type as u64);
-        Ok(Stage { accepts, filters, domain, selector: self.selector(&raw.selector)?, dice: Dice::new(seed) })
+        Ok(Stage { accepts, avoids, filters, domain, selector: self.selector(&raw.selector)?, dice: Dice::new(seed) })
     }
 
     fn filter(&self, raw: &RawFilter) -> Result<Filter, PolicyFault> {
         match raw {
-            RawFilter::Schedulability | RawFilter::InferType { .. } => Ok(Filter::Schedulability),
+            RawFilter::Schedulability | RawFilter::InferType { .. } | RawFilter::NotReserved { .. } => {
+                Ok(Filter::Schedulability)
+            }
             RawFilter::Staleness { seconds } => {
                 let seconds = self.number(seconds)?;
                 let most = Duration::try_from_secs_f64(seconds);
@@ -215,6 +237,10 @@ impl Read<'_> {
             }
             RawSelector::Fixed { by } => Selector::Fixed { by: self.metrics(by)?, last: AtomicU64::new(0) },
             RawSelector::PowerOfTwo { by } => Selector::PowerOfTwo { by: self.metrics(by)? },
+            RawSelector::Tightest { by, below, first_reserved } => {
+                let first = first_reserved.as_deref().map(|work| self.word(work)).transpose()?;
+                Selector::Tightest { by: self.metrics(by)?, below: self.number(below)?, first }
+            }
             RawSelector::RoundRobin => Selector::RoundRobin { turn: AtomicU64::new(0) },
         })
     }
@@ -246,7 +272,10 @@ impl Read<'_> {
         let number = match term {
             Term::Whole(number) => *number as f64,
             Term::Number(number) => *number,
-            Term::Text(text) => self.word(text)?,
+            Term::Text(text) => {
+                let mut factors = text.split('*').map(|factor| self.word::<f64>(factor.trim()));
+                factors.try_fold(1.0, |product, factor| Ok::<_, PolicyFault>(product * factor?))?
+            }
         };
         if number.is_nan() { Err(self.fault("NaN is no limit")) } else { Ok(number) }
     }

@@ -20,19 +20,22 @@ pub enum Rejected {
     Stale,
     /// It shares its machine or unit with one of which either is true.
     FailoverDomain,
+    /// It is kept for other work.
+    Reserved,
     /// It has too much to do.
     Threshold,
 }
 
 impl Rejected {
     /// Every one, in the order in which filters are asked.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::InferType,
         Self::Model,
         Self::Excluded,
         Self::Unschedulable,
         Self::Stale,
         Self::FailoverDomain,
+        Self::Reserved,
         Self::Threshold,
     ];
 
@@ -46,6 +49,7 @@ impl Rejected {
             Self::Unschedulable => "schedulability",
             Self::Stale => "staleness",
             Self::FailoverDomain => "failover-domain",
+            Self::Reserved => "reserved",
             Self::Threshold => "metric-threshold",
         }
     }
@@ -113,7 +117,7 @@ impl Filter {
     }
 
     /// Whether whoever it rejects takes its failover domain along.
-    fn needs_failover(self) -> bool {
+    pub(super) fn needs_failover(self) -> bool {
         matches!(self, Self::Schedulability | Self::Staleness(_))
     }
 }

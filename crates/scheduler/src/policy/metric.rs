@@ -1,5 +1,6 @@
 //! What instances are compared by.
 
+use cluster::api::InferType;
 use telemetry::clock::Moment;
 
 use crate::prefix::Hits;
@@ -32,6 +33,10 @@ pub enum Metric {
     /// Prompt tokens that would have to be computed before this request's first token: those still to be computed there, and of
     /// its own those that are not in the cache. In lite mode the former are those of requests that wait.
     CacheAwareAllPrefillsTokensNum,
+    /// How long the request would wait for its first token, by what steps were learnt to take.
+    PredictedTtft,
+    /// How long each further token would take then.
+    PredictedTpot,
     /// How recently the instance was chosen; breaks ties so that equal instances take turns.
     LastDispatch,
 }
@@ -50,6 +55,8 @@ pub enum Mode {
 pub struct Weighing<'a> {
     /// Where the numbers come from.
     pub mode: Mode,
+    /// What an instance is wanted for.
+    pub wanted: InferType,
     /// Tokens of the request's prompt.
     pub prompt_tokens: u64,
     /// What instances are thought to have of it in their caches, where that was looked up.
@@ -73,14 +80,14 @@ impl Weighing<'_> {
 }
 
 /// Names of metrics that upstream has and this scheduler does not compute yet.
-const PLANNED: &[&str] = &["adaptive_decode_batch_size", "predicted_ttft", "predicted_tpot"];
+const PLANNED: &[&str] = &["adaptive_decode_batch_size"];
 
 /// Share of a cache whose size is not known: as upstream has it, the greatest number of 32 bits.
 const UNKNOWN: f64 = f32::MAX as f64;
 
 impl Metric {
     /// Every one, in the order in which a decision is explained.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::KvCacheUsageRatioProjected,
         Self::DecodeBatchSize,
         Self::NumWaitingRequests,
@@ -92,6 +99,8 @@ impl Metric {
         Self::WeightedRequests,
         Self::KvCacheHitLen,
         Self::CacheAwareAllPrefillsTokensNum,
+        Self::PredictedTtft,
+        Self::PredictedTpot,
         Self::LastDispatch,
     ];
 
@@ -110,6 +119,8 @@ impl Metric {
             Self::WeightedRequests => "weighted_requests",
             Self::KvCacheHitLen => "kv_cache_hit_len",
             Self::CacheAwareAllPrefillsTokensNum => "cache_aware_all_prefills_tokens_num",
+            Self::PredictedTtft => "predicted_ttft",
+            Self::PredictedTpot => "predicted_tpot",
             Self::LastDispatch => "last_dispatch",
         }
     }
@@ -149,9 +160,37 @@ impl Metric {
         if self == Self::KvCacheHitLen { -value } else { value }
     }
 
-    /// The instance's number. Never NaN.
+    /// Whether it takes a predictor.
+    #[must_use]
+    pub const fn is_predicted(self) -> bool {
+        matches!(self, Self::PredictedTtft | Self::PredictedTpot)
+    }
+
+    /// The instance's number. Never NaN. Of what cannot be predicted yet it is 0: an instance of which nothing is known has to be
+    /// tried, or nothing ever will be.
     #[must_use]
     pub fn of(self, instance: &Instance, weighing: &Weighing<'_>) -> f64 {
+        self.known(instance, weighing).unwrap_or(0.0)
+    }
+
+    /// The instance's number, where there is one.
+    #[must_use]
+    pub fn known(self, instance: &Instance, weighing: &Weighing<'_>) -> Option<f64> {
+        let Weighing { wanted, prompt_tokens, now, .. } = *weighing;
+        let missing = prompt_tokens - weighing.cached_tokens(instance);
+        match self {
+            // What decodes here has been computed elsewhere.
+            Self::PredictedTtft if wanted == InferType::Decode => instance.predicted_ttft_ms(0, now),
+            Self::PredictedTtft => instance.predicted_ttft_ms(missing, now),
+            // What is only computed here decodes elsewhere.
+            Self::PredictedTpot if wanted == InferType::Prefill => instance.predicted_step_ms(now),
+            Self::PredictedTpot => instance.predicted_tpot_ms(prompt_tokens, now),
+            _ => Some(self.told(instance, weighing)),
+        }
+    }
+
+    /// The number that follows from what was told, without anything learnt.
+    fn told(self, instance: &Instance, weighing: &Weighing<'_>) -> f64 {
         match (self, weighing.mode) {
             (Self::LastDispatch, _) => instance.seat.last_dispatch() as f64,
             (Self::KvCacheHitLen, _) => weighing.cached_tokens(instance) as f64,
@@ -162,18 +201,21 @@ impl Metric {
 
     fn of_status(self, instance: &Instance, weighing: &Weighing<'_>) -> f64 {
         let (load, inflight) = (&instance.load, instance.seat.account.read());
+        // Since the status was written some of it has been computed, where that is predicted.
+        let left = || (load.all_prefills_tokens(&inflight) as f64 - instance.computed_since(weighing.now)).max(0.0);
         match self {
             Self::KvCacheUsageRatioProjected => load.kv_usage_projected(&inflight).unwrap_or(UNKNOWN),
             Self::DecodeBatchSize => load.decode_batch_size(&inflight) as f64,
             Self::NumWaitingRequests => (load.waiting_requests + inflight.requests) as f64,
-            Self::AllPrefillsTokensNum => load.all_prefills_tokens(&inflight) as f64,
+            Self::AllPrefillsTokensNum => left(),
             Self::AllDecodesTokensNum => load.all_decodes_tokens(&inflight) as f64,
-            Self::NumRequests | Self::NumTokens | Self::KvCacheHitLen | Self::LastDispatch => {
-                load.requests(&inflight) as f64
-            }
-            Self::CacheAwareAllPrefillsTokensNum => {
-                load.all_prefills_tokens(&inflight) as f64 + weighing.missing_tokens(instance)
-            }
+            Self::NumRequests
+            | Self::NumTokens
+            | Self::KvCacheHitLen
+            | Self::PredictedTtft
+            | Self::PredictedTpot
+            | Self::LastDispatch => load.requests(&inflight) as f64,
+            Self::CacheAwareAllPrefillsTokensNum => left() + weighing.missing_tokens(instance),
             Self::EstimatedLatencyMs => {
                 let tokens = load.all_prefills_tokens(&inflight) as f64 + weighing.missing_tokens(instance);
                 let steps = (tokens / instance.max_batched_tokens.max(1) as f64).ceil().max(1.0);

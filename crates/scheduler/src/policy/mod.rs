@@ -12,6 +12,7 @@ mod file;
 mod filter;
 mod metric;
 mod place;
+mod reserve;
 mod select;
 mod stage;
 
@@ -47,6 +48,12 @@ impl Policy {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Whether it goes by predictions.
+    #[must_use]
+    pub fn predicts(&self) -> bool {
+        self.stages.iter().any(Stage::predicts)
     }
 
     /// How an instance of this type is chosen.

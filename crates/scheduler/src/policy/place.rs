@@ -24,6 +24,8 @@ pub struct Ask<'a> {
     pub stage: Option<SchedulingStage>,
     /// Instances not to be sent to.
     pub excluded: &'a [String],
+    /// The instance that has another part of it already, by its place in the snapshot.
+    pub taken: Option<usize>,
 }
 
 /// Where a request goes: one choice, or prefill and decode.
@@ -88,8 +90,8 @@ fn wanted(ask: &Ask<'_>) -> Result<&'static [InferType], Refusal> {
 }
 
 impl Policy {
-    pub(super) fn weighing<'a>(&self, ask: &Ask<'a>, now: Moment) -> Weighing<'a> {
-        Weighing { mode: self.mode(), prompt_tokens: ask.prompt_tokens, hits: ask.hits, now }
+    pub(crate) fn weighing<'a>(&self, wanted: InferType, ask: &Ask<'a>, now: Moment) -> Weighing<'a> {
+        Weighing { mode: self.mode(), wanted, prompt_tokens: ask.prompt_tokens, hits: ask.hits, now }
     }
 
     /// Places a request. Changes nothing but whose turn it is: the caller enters the placement in the accounts.
@@ -99,7 +101,8 @@ impl Policy {
     pub fn place(&self, view: &ClusterView, ask: &Ask<'_>, now: Moment) -> Result<Placement, Refusal> {
         let mut choices = Vec::with_capacity(2);
         for &wanted in wanted(ask)? {
-            let chosen = self.stage(wanted).choose(view, ask, self.weighing(ask, now), &mut Silent);
+            let ask = &Ask { taken: taken(&choices), ..*ask };
+            let chosen = self.stage(wanted).choose(view, ask, self.weighing(wanted, ask, now), &mut Silent);
             choices.push((wanted, chosen.map_err(|nobody| refusal(view, ask, wanted, nobody))?));
         }
         Ok(Placement { choices })
@@ -121,6 +124,7 @@ impl Policy {
         };
         let (mut choices, mut explanations) = (Vec::with_capacity(2), Vec::with_capacity(2));
         for &wanted in wanted {
+            let ask = &Ask { taken: taken(&choices), ..*ask };
             let (chosen, explanation) = Explanation::of(self, wanted, view, ask, now);
             explanations.push(explanation);
             match chosen {
@@ -130,6 +134,11 @@ impl Policy {
         }
         (Ok(Placement { choices }), explanations)
     }
+}
+
+/// Who has the half of a request that was placed first: a hand-over to oneself is none.
+fn taken(choices: &[(InferType, Chosen)]) -> Option<usize> {
+    choices.first().map(|(_, chosen)| chosen.at)
 }
 
 fn refusal(view: &ClusterView, ask: &Ask<'_>, wanted: InferType, nobody: Nobody) -> Refusal {

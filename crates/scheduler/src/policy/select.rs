@@ -4,6 +4,9 @@ use std::cmp::Ordering as Order;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cluster::api::InferType;
+
+use super::reserve::Reserved;
 use super::{Metric, Weighing};
 use crate::view::Instance;
 
@@ -31,6 +34,15 @@ pub(super) enum Selector {
     PowerOfTwo {
         /// By these.
         by: Vec<Metric>,
+    },
+    /// The one with most to do that still has less than a limit; where none has, the one with least.
+    Tightest {
+        /// The first is compared with the limit.
+        by: Vec<Metric>,
+        /// The limit.
+        below: f64,
+        /// Whoever is kept for this comes before all others that are below the limit.
+        first: Option<InferType>,
     },
     /// Each in turn.
     RoundRobin {
@@ -69,6 +81,7 @@ impl Dice {
 pub(super) struct Bench<'a> {
     pub(super) instances: &'a [Instance],
     pub(super) weighing: Weighing<'a>,
+    pub(super) reserved: Reserved,
 }
 
 impl Bench<'_> {
@@ -100,6 +113,29 @@ impl Bench<'_> {
         keyed.min_by(|&a, &b| self.compare(by, a, b)).map(|(candidate, _)| candidate)
     }
 
+    /// All candidates as [`Selector::Tightest`] has them: who is kept for the work, the others below the limit from the fullest
+    /// to the emptiest, and then those that are not below it, the emptiest first.
+    fn tightest(
+        &self,
+        by: &[Metric],
+        below: f64,
+        first: Option<InferType>,
+        candidates: &[Candidate],
+    ) -> Vec<Candidate> {
+        let kept = first.and_then(|work| self.reserved.of(work)).map(|at| at as Candidate);
+        let key = |&candidate: &Candidate| (candidate, self.first(by, candidate));
+        let (mut below, mut above): (Vec<_>, Vec<_>) =
+            candidates.iter().map(key).partition(|(_, value)| *value < below);
+        below.sort_by(|&(a, a_value), &(b, b_value)| {
+            let kept_first = (Some(b) == kept).cmp(&(Some(a) == kept));
+            // Of equals the order is the usual one.
+            let fullest = b_value.total_cmp(&a_value);
+            kept_first.then(fullest).then_with(|| self.compare(by, (a, a_value), (b, b_value)))
+        });
+        above.sort_by(|&a, &b| self.compare(by, a, b));
+        below.into_iter().chain(above).map(|(candidate, _)| candidate).collect()
+    }
+
     /// All candidates, the best first.
     pub(super) fn ranked(&self, by: &[Metric], candidates: &[Candidate]) -> Vec<Candidate> {
         let mut keyed: Vec<_> = candidates.iter().map(|&candidate| (candidate, self.first(by, candidate))).collect();
@@ -112,7 +148,7 @@ impl Selector {
     /// By which metrics it compares.
     pub(super) fn by(&self) -> &[Metric] {
         match self {
-            Self::Best { by, .. } | Self::Fixed { by, .. } | Self::PowerOfTwo { by } => by,
+            Self::Best { by, .. } | Self::Fixed { by, .. } | Self::PowerOfTwo { by } | Self::Tightest { by, .. } => by,
             Self::RoundRobin { .. } => &[],
         }
     }
@@ -124,7 +160,24 @@ impl Selector {
             Self::Best { .. } => "top-k",
             Self::Fixed { .. } => "fixed",
             Self::PowerOfTwo { .. } => "power-of-two",
+            Self::Tightest { .. } => "tightest",
             Self::RoundRobin { .. } => "round-robin",
+        }
+    }
+
+    /// For which work it prefers the one that is kept for it.
+    pub(super) fn prefers_reserved(&self) -> Option<InferType> {
+        match self {
+            Self::Tightest { first, .. } => *first,
+            _ => None,
+        }
+    }
+
+    /// All candidates, the likeliest first.
+    pub(super) fn rank(&self, bench: Bench<'_>, candidates: &[Candidate]) -> Vec<Candidate> {
+        match self {
+            Self::Tightest { by, below, first } => bench.tightest(by, *below, *first, candidates),
+            _ => bench.ranked(self.by(), candidates),
         }
     }
 
@@ -148,6 +201,7 @@ impl Selector {
                 [only] => Some(*only),
                 _ => bench.best(by, &draw_two(candidates, dice)?),
             },
+            Self::Tightest { .. } => self.rank(bench, candidates).first().copied(),
             Self::RoundRobin { turn } => {
                 let turn = turn.fetch_add(1, Ordering::Relaxed);
                 candidates.get((turn % candidates.len().max(1) as u64) as usize).copied()

@@ -1,6 +1,7 @@
 mod domains;
 mod formulas;
 mod locality;
+mod predicted;
 mod properties;
 
 use cluster::api::{InferType, SchedulingMode, SchedulingStage};
@@ -214,7 +215,7 @@ fn a_file_that_makes_no_sense_is_refused_with_its_reason() {
         ("mode = \"full\"".to_owned(), "missing field `name`"),
         (stage("selector = { pick = \"best\", by = [] }"), "[default]: `by` names no metric"),
         (stage("selector = { pick = \"best\", by = [\"speed\"] }"), "metric `speed` is not known"),
-        (stage("selector = { pick = \"best\", by = [\"predicted_ttft\"] }"), "is not supported yet"),
+        (stage("selector = { pick = \"best\", by = [\"adaptive_decode_batch_size\"] }"), "is not supported yet"),
         (stage("selector = { pick = \"best\", by = [\"num_tokens\"] }"), "cannot be had in this mode"),
         (stage("selector = { pick = \"best\", of = 0, by = [\"num_requests\"] }"), "whole number from 1"),
         (stage("selector = { pick = \"dice\" }"), "unknown variant `dice`"),
@@ -262,6 +263,6 @@ fn a_choice_explains_itself() {
         explained.instances.iter().map(|of| (of.instance_id.as_str(), of.rank, of.filtered_by)).collect();
     assert_eq!(told, [("b", Some(1), None), ("c", Some(2), None), ("a", None, Some("schedulability"))]);
     let measured = |name| explained.instances[1].metrics.iter().find(|measure| measure.name == name).unwrap().value;
-    assert_eq!(measured("all_prefills_tokens_num"), 20.0);
+    assert_eq!(measured("all_prefills_tokens_num"), Some(20.0));
     assert_eq!(explained.instances[0].status_age_ms, 1000.0);
 }

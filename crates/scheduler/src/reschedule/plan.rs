@@ -72,7 +72,7 @@ struct Look<'a> {
 
 impl<'a> Look<'a> {
     fn new(view: &'a ClusterView, settings: &'a Settings, busy: &'a Busy, now: Moment) -> Self {
-        let weighing = Weighing { mode: Mode::Full, prompt_tokens: 0, hits: None, now };
+        let weighing = Weighing { mode: Mode::Full, wanted: InferType::Neutral, prompt_tokens: 0, hits: None, now };
         let filters = [Filter::Schedulability, Filter::Staleness(settings.staleness)];
         let fallen = Fallen::look(view, settings.domain, &filters, &weighing);
         Self { view, settings, busy, weighing, fallen }

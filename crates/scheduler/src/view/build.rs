@@ -10,7 +10,8 @@ use cluster::api::{Endpoint, InferType, LlmInstance};
 use cluster::records::{InstanceMetadata, InstanceStatus};
 use telemetry::clock::Moment;
 
-use super::{ClusterView, Instance, Load, Seat};
+use super::{ClusterView, Instance, Load, Seat, learn};
+use crate::predict::{Forecast, Predictor};
 
 /// Tokens per step of an instance that does not say.
 const USUAL_BATCH: u64 = 65_536;
@@ -24,6 +25,11 @@ pub struct Roster {
     lost: [bool; 2],
     /// Counts readings of status.
     reading: u64,
+    predictor: Option<Predictor>,
+    /// Tokens per step of an instance that does not say.
+    usual_batch: Option<u64>,
+    /// How far off what was predicted of prompts' progress was, since somebody last asked.
+    progress: Vec<f64>,
 }
 
 /// The epoch of an instance that does not say when it began.
@@ -51,15 +57,22 @@ struct Known {
     missing: [bool; 2],
     /// The reading that last had its status.
     read: u64,
+    forecast: Option<Arc<Forecast>>,
+    /// The least time that ever lay between a status's time, by the instance's clock, and its being read.
+    least_lag_ms: i64,
 }
 
-#[derive(Debug)]
-struct Status {
-    update_id: i32,
-    timestamp_ms: i64,
+#[derive(Clone, Debug)]
+pub(super) struct Status {
+    pub(super) update_id: i32,
+    pub(super) profiling_id: i32,
+    pub(super) timestamp_ms: i64,
     schedulable: bool,
     fresh_at: Moment,
-    load: Load,
+    written_at: Moment,
+    pub(super) load: Load,
+    /// Who had come lately, where progress is predicted.
+    pub(super) recent: Arc<[u64]>,
 }
 
 /// What became of a status that was read.
@@ -76,6 +89,19 @@ pub(super) enum Taken {
 }
 
 impl Roster {
+    /// A roster that predicts, and learns how to, where it is given a predictor. Instances that do not say otherwise compute
+    /// `usual_batch` tokens in one step at most.
+    #[must_use]
+    pub fn new(predictor: Option<Predictor>, usual_batch: u64) -> Self {
+        Self { predictor, usual_batch: Some(usual_batch), ..Self::default() }
+    }
+
+    /// How far prompts' progress was from what was predicted of it, since this was last asked: shares of what there was to
+    /// compute.
+    pub fn take_progress(&mut self) -> Vec<f64> {
+        std::mem::take(&mut self.progress)
+    }
+
     /// The store does not answer.
     pub fn lose(&mut self) {
         self.lost = [true; 2];
@@ -107,11 +133,13 @@ impl Roster {
                 continue;
             }
             let epoch = record.utc_create.to_bits();
-            let mut known = Known::of(record, infer_type);
+            let usual_batch = self.usual_batch.unwrap_or(USUAL_BATCH);
+            let mut known = Known::of(record, infer_type, usual_batch);
             if let Some(same) = before.remove(&id) {
                 // An agent may speak of an engine before it knows when that began.
                 if same.epoch == epoch || same.epoch == UNKNOWN {
                     (known.seat, known.status, known.missing[1]) = (same.seat, same.status, same.missing[1]);
+                    known.least_lag_ms = same.least_lag_ms;
                 } else {
                     ended.push(Arc::clone(&id));
                 }
@@ -127,6 +155,7 @@ impl Roster {
             }
         }
         self.tell_apart();
+        self.foresee();
         ended
     }
 
@@ -185,7 +214,20 @@ impl Roster {
                 known.status = None;
             }
         }
+        self.foresee();
         changed
+    }
+
+    /// Gives every instance what is known by now of those that are like it.
+    fn foresee(&mut self) {
+        let Some(predictor) = &mut self.predictor else {
+            return;
+        };
+        for known in self.known.values_mut() {
+            known.forecast = Some(predictor.forecast(&known.model, known.infer_type));
+        }
+        let known = &self.known;
+        predictor.keep(|model, of| known.values().any(|known| known.infer_type == of && *known.model == *model));
     }
 
     fn status(&mut self, record: &InstanceStatus, now: Moment) -> bool {
@@ -193,8 +235,20 @@ impl Roster {
             return false;
         };
         known.read = self.reading;
-        let took_none = known.status.as_ref().is_some_and(|before| !before.schedulable);
-        known.take(record, now) == Taken::Restarted || took_none && record.schedulable
+        let before = known.status.clone();
+        let taken = known.take(record, now);
+        if let (Some(predictor), Taken::New | Taken::Restarted) = (&mut self.predictor, taken) {
+            let before = before.as_ref().filter(|_| taken == Taken::New);
+            if let (Some(forecast), Some(before)) = (&known.forecast, before) {
+                let was = learn::progress(forecast, before, (record, taken), known.max_batched_tokens);
+                self.progress.extend(was);
+            }
+            if let Some(step) = learn::step(before, record) {
+                predictor.learn(&known.model, known.infer_type, step);
+            }
+        }
+        let took_none = before.is_some_and(|before| !before.schedulable);
+        taken == Taken::Restarted || took_none && record.schedulable
     }
 
     /// The ids of all instances.
@@ -227,7 +281,9 @@ impl Roster {
                 max_batched_tokens: known.max_batched_tokens,
                 schedulable: status.schedulable,
                 fresh_at: status.fresh_at,
+                written_at: status.written_at,
                 load: status.load,
+                forecast: known.forecast.clone(),
                 answer: Arc::clone(&known.answer),
                 llumlet: known.llumlet.clone(),
                 seat: Arc::clone(&known.seat),
@@ -238,7 +294,7 @@ impl Roster {
 }
 
 impl Known {
-    fn of(record: &InstanceMetadata, infer_type: InferType) -> Self {
+    fn of(record: &InstanceMetadata, infer_type: InferType, usual_batch: u64) -> Self {
         let named = |text: &str| Some(text).filter(|text| !text.is_empty()).map(Box::from);
         let answer = LlmInstance {
             version: record.utc_create as i64,
@@ -260,7 +316,7 @@ impl Known {
             max_batched_tokens: u64::try_from(record.max_num_batched_tokens)
                 .ok()
                 .filter(|&n| n > 0)
-                .unwrap_or(USUAL_BATCH),
+                .unwrap_or(usual_batch),
             epoch: record.utc_create.to_bits(),
             answer: Arc::new(answer),
             llumlet: llumlet(record),
@@ -268,6 +324,8 @@ impl Known {
             status: None,
             missing: [false; 2],
             read: 0,
+            forecast: None,
+            least_lag_ms: i64::MAX,
         }
     }
 
@@ -285,13 +343,18 @@ impl Known {
             seat: Arc::default(),
             status: Some(Status {
                 update_id: 0,
+                profiling_id: 0,
                 timestamp_ms: 0,
                 schedulable: true,
                 fresh_at: now,
+                written_at: now,
                 load: Load::default(),
+                recent: Arc::default(),
             }),
             missing: [false; 2],
             read: 0,
+            forecast: None,
+            least_lag_ms: i64::MAX,
         }
     }
 
@@ -320,12 +383,16 @@ impl Known {
             self.seat.account.clear();
         }
         let fresh_at = if self.status.is_none() { written(record.timestamp_ms, now) } else { now };
+        let written_at = self.written_at(record.timestamp_ms, now);
         self.status = Some(Status {
             update_id: record.update_id,
+            profiling_id: record.profiling_id,
             timestamp_ms: record.timestamp_ms,
             schedulable: record.schedulable,
             fresh_at,
+            written_at,
             load: Load::of(record),
+            recent: if self.forecast.is_some() { learn::recent(record) } else { Arc::default() },
         });
         if taken != Taken::Same {
             let listed = record.recent_waiting_requests.iter().chain(&record.waiting_requests);
@@ -333,13 +400,21 @@ impl Known {
         }
         taken
     }
+
+    /// When a status was written that is read now. Its own time says so once the clocks' difference is known: the least lag that
+    /// was ever seen is taken for it. Nor was it written before the one before it was read.
+    fn written_at(&mut self, timestamp_ms: i64, now: Moment) -> Moment {
+        let lag_ms = unix_ms(now).saturating_sub(timestamp_ms);
+        self.least_lag_ms = self.least_lag_ms.min(lag_ms);
+        let since = now - Duration::from_millis(lag_ms.saturating_sub(self.least_lag_ms).unsigned_abs());
+        self.status.as_ref().map_or(since, |before| since.max(before.fresh_at))
+    }
 }
 
 /// When a status was written, the first time it is seen. Only here is another host's clock believed, and never into the
 /// future; from then on a status is as old as the time since it last changed.
 fn written(timestamp_ms: i64, now: Moment) -> Moment {
-    let now_ms = i64::try_from(now.unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
-    let age_ms = now_ms.saturating_sub(timestamp_ms).max(0);
+    let age_ms = unix_ms(now).saturating_sub(timestamp_ms).max(0);
     now - Duration::from_millis(age_ms.unsigned_abs())
 }
 
@@ -347,6 +422,10 @@ fn written(timestamp_ms: i64, now: Moment) -> Moment {
 fn llumlet(record: &InstanceMetadata) -> Option<Endpoint> {
     let port = port(record.llumlet_port);
     (port > 0).then(|| Endpoint { host: record.ip.clone(), port })
+}
+
+fn unix_ms(moment: Moment) -> i64 {
+    i64::try_from(moment.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 fn port(number: i32) -> u16 {

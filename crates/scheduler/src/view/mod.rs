@@ -4,6 +4,7 @@
 //! every placement does not lie in the snapshot but in each instance's [`Seat`], which goes from snapshot to snapshot.
 
 mod build;
+mod learn;
 mod load;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub use load::Load;
 
 use crate::account::Account;
 use crate::lrs::Tally;
+use crate::predict::Forecast;
 
 #[cfg(test)]
 mod tests;
@@ -54,8 +56,12 @@ pub struct Instance {
     pub schedulable: bool,
     /// When its status was new.
     pub fresh_at: Moment,
+    /// When its status was written, on this clock.
+    pub written_at: Moment,
     /// What its status says.
     pub load: Load,
+    /// What its steps take, where that is predicted.
+    pub forecast: Option<Arc<Forecast>>,
     /// What a gateway is told of it.
     pub answer: Arc<LlmInstance>,
     /// Where its llumlet is, which moves requests; `None` where it has none.
@@ -73,6 +79,7 @@ pub struct Seat {
     pub tally: Tally,
     last_dispatch: AtomicU64,
     holder: AtomicU32,
+    promised: AtomicU64,
 }
 
 impl ClusterView {
@@ -148,6 +155,16 @@ impl Seat {
             }
             known => known,
         }
+    }
+
+    /// A request was placed whose prompt is expected to be computed by then.
+    pub fn promise(&self, by: Moment) {
+        self.promised.fetch_max(by.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// When all prompts placed so far are expected to be computed.
+    fn promised(&self) -> Moment {
+        Moment::from_nanos(self.promised.load(Ordering::Relaxed))
     }
 
     /// Which choice was its last; 0 where it was never chosen.

@@ -7,6 +7,7 @@ mod election;
 mod faults;
 mod lite;
 mod metrics;
+mod predict;
 mod prefix;
 mod rescheduling;
 mod support;

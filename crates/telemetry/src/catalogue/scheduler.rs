@@ -1,7 +1,8 @@
 //! The scheduler's metrics: names, labels and bounds of the seed document, and what goes beyond it.
 
-use super::{Component, Kind, Label, Metric, STAGE_MS, Unit};
-use crate::scheduler::{ERROR_TYPES, INFER_TYPES, REASONS, RECORDS, RESULTS};
+use super::gateway::TTFT_MS;
+use super::{Component, Kind, Label, Metric, PER_TOKEN_MS, STAGE_MS, Unit};
+use crate::scheduler::{ERROR_TYPES, INFER_TYPES, PREDICTED, REASONS, RECORDS, RESULTS};
 
 const INSTANCE: Label = Label::open("instance_id");
 const INFER_TYPE: Label = Label::closed("infer_type", INFER_TYPES);
@@ -19,8 +20,14 @@ const BATCHES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 
 const TOKENS: &[f64] =
     &[1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0, 131_072.0];
 
+/// Of errors: a fifth is good, and beyond twice nobody asks how much.
+const ERRORS: &[f64] = &[0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0];
+
 const AT_SCRAPE: &str = "current at scrape time";
 const AT_PLACEMENT: &str = "each placement, before the request itself is added; full mode";
+
+const WHEN_PREDICTED: &str =
+    "each placement that a prediction was made for, before the request itself is added; full mode";
 
 const fn counter(name: &'static str, help: &'static str) -> Metric {
     Metric::new(Component::Scheduler, Kind::Counter, name, help)
@@ -236,6 +243,32 @@ pub(crate) static STATUS_AGE: Metric = cms(
 );
 pub(crate) static KV_TOTAL: Metric = tokens("instance_kv_tokens_total", "Room of the KV cache, in tokens.");
 
+pub(crate) static SELECTED_TTFT: Metric = selected(
+    "selected_instance_predicted_ttft",
+    "Milliseconds to the first token that were expected of the chosen instance; of one that is to decode what was computed \
+     elsewhere, to the end of its first step.",
+    Unit::Milliseconds,
+    TTFT_MS,
+)
+.observed(WHEN_PREDICTED);
+pub(crate) static SELECTED_TPOT: Metric = selected(
+    "selected_instance_predicted_tpot",
+    "Milliseconds a token that were expected of the chosen instance with this request in its batch; 0 where neither it nor \
+     anybody else decodes there.",
+    Unit::Milliseconds,
+    PER_TOKEN_MS,
+)
+.observed(WHEN_PREDICTED);
+pub(crate) static PREDICTION_ERROR: Metric = histogram(
+    "scheduler_prediction_error_ratio",
+    "How far predictions were from what happened: of a request's TTFT and TPOT as a share of what its gateway measured, of the \
+     progress of an instance's prompts as a share of what was left to compute.",
+    ERRORS,
+)
+.unit(Unit::Ratio)
+.labels(&[Label::closed("what", PREDICTED)])
+.observed("when the truth is known: a gateway's report, or the instance's next status if no request came in between");
+
 /// In the order of [`crate::scheduler::Lrs::values`].
 pub(crate) static LRS: [Metric; 6] = [
     lrs("instance_lrs_running_requests", "Requests on the instance whose prefill is done.", Unit::Count),
@@ -272,6 +305,9 @@ pub(super) static ALL: &[&Metric] = &[
     &SELECTED_BATCH,
     &SELECTED_PREFILLS,
     &SELECTED_DECODES,
+    &SELECTED_TTFT,
+    &SELECTED_TPOT,
+    &PREDICTION_ERROR,
     &SCHEDULABLE,
     &STATUS_AGE,
     &KV_TOTAL,

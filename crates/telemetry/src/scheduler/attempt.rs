@@ -78,7 +78,7 @@ pub struct Prefix {
 }
 
 /// An instance that was chosen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Choice<'a> {
     /// What it is chosen for.
     pub infer_type: &'static str,
@@ -97,6 +97,10 @@ pub struct Choice<'a> {
     /// Tokens of the prompt that it is thought to have in its cache; `None` where that was not looked up, or it computes no
     /// prompt.
     pub prefix_tokens: Option<u64>,
+    /// Milliseconds to the first token that are expected of it, where they are.
+    pub predicted_ttft_ms: Option<f64>,
+    /// Milliseconds a token that are expected of it, where they are.
+    pub predicted_tpot_ms: Option<f64>,
     /// What its status said, before this request; full mode.
     pub inputs: Option<Cms>,
 }
@@ -201,6 +205,8 @@ fn describe(span: &mut SpanRecord, choice: &Choice<'_>) {
     span.set(keys.requests, choice.requests);
     span.set_some(keys.tokens, choice.tokens);
     span.set_some(keys.hit, choice.prefix_tokens);
+    span.set_some(keys.predicted_ttft, choice.predicted_ttft_ms);
+    span.set_some(keys.predicted_tpot, choice.predicted_tpot_ms);
     let Some(inputs) = &choice.inputs else {
         return;
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use super::series::Shown;
-use super::{Choice, ERROR_TYPES, ErrorType, Facts, INFER_TYPES, Prefix, RECORDS, Refreshed};
+use super::{Choice, ERROR_TYPES, ErrorType, Facts, INFER_TYPES, PREDICTED, Predicted, Prefix, RECORDS, Refreshed};
 use crate::catalogue::Unit;
 use crate::catalogue::scheduler as catalogue;
 use crate::clock::nanos;
@@ -32,6 +32,8 @@ pub(super) struct Metrics {
 
 struct CmsSeries {
     decision: Histogram,
+    /// By [`PREDICTED`].
+    errors: [Histogram; PREDICTED.len()],
     /// By [`RECORDS`].
     took: [Histogram; 2],
     failed: [Counter; 2],
@@ -53,6 +55,8 @@ struct Selected {
     batch: Histogram,
     prefills: Histogram,
     decodes: Histogram,
+    ttft: Histogram,
+    tpot: Histogram,
 }
 
 impl Metrics {
@@ -101,6 +105,11 @@ impl Metrics {
         selected.batch.observe(inputs.decode_batch_size.unsigned_abs());
         selected.prefills.observe(inputs.all_prefills_tokens_num.unsigned_abs());
         selected.decodes.observe(inputs.all_decodes_tokens_num.unsigned_abs());
+        for (series, ms) in [(&selected.ttft, choice.predicted_ttft_ms), (&selected.tpot, choice.predicted_tpot_ms)] {
+            if let Some(ms) = ms {
+                series.observe((ms.max(0.0) * Unit::Milliseconds.scale() as f64) as u64);
+            }
+        }
     }
 
     pub(super) fn prefix_looked_up(&self, facts: &Facts<'_>, prefix: &Prefix) {
@@ -134,9 +143,17 @@ impl Metrics {
                 batch: histogram(&catalogue::SELECTED_BATCH),
                 prefills: histogram(&catalogue::SELECTED_PREFILLS),
                 decodes: histogram(&catalogue::SELECTED_DECODES),
+                ttft: histogram(&catalogue::SELECTED_TTFT),
+                tpot: histogram(&catalogue::SELECTED_TPOT),
             }
         }));
         Arc::clone(self.selected.write().entry(model.into()).or_insert(series))
+    }
+
+    pub(super) fn predicted(&self, what: Predicted, error: f64) {
+        if let Some(cms) = self.cms.as_ref().filter(|_| error.is_finite()) {
+            cms.errors[what as usize].observe((error.abs() * Unit::Ratio.scale() as f64) as u64);
+        }
     }
 
     pub(super) fn refreshed(&self, what: Refreshed, took: Duration, bad: usize) {
@@ -165,7 +182,9 @@ impl CmsSeries {
     fn new(registry: &Registry) -> Self {
         let (failed, bad) =
             (registry.counter(&catalogue::REFRESH_FAILED_TOTAL), registry.gauge(&catalogue::BAD_RECORDS));
+        let errors = registry.histogram(&catalogue::PREDICTION_ERROR);
         Self {
+            errors: [PREDICTED[0], PREDICTED[1], PREDICTED[2]].map(|what| errors.with([what])),
             decision: registry.histogram(&catalogue::FULL_MODE_MILLISECONDS).with([]),
             took: [&catalogue::REFRESH_METADATA, &catalogue::REFRESH_STATUS]
                 .map(|metric| registry.histogram(metric).with([])),

@@ -41,6 +41,20 @@ pub const ERROR_TYPES: &[&str] = &[
 /// Values of the label `record`.
 pub const RECORDS: &[&str] = &["metadata", "status"];
 
+/// Values of the label `what`.
+pub const PREDICTED: &[&str] = &["ttft", "tpot", "prefill_progress"];
+
+/// What was predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Predicted {
+    /// The time to a request's first token.
+    Ttft,
+    /// Its time per further token.
+    Tpot,
+    /// How many prompt tokens an instance would compute.
+    PrefillProgress,
+}
+
 /// Which records a refresh read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refreshed {
@@ -102,6 +116,11 @@ impl Scheduler {
     /// So many requests were taken off since nobody would have released them.
     pub fn reclaimed(&self, requests: usize) {
         self.shared.metrics.reclaimed.add(requests as u64);
+    }
+
+    /// What was predicted has happened, and was off by so much of it.
+    pub fn predicted(&self, what: Predicted, error: f64) {
+        self.shared.metrics.predicted(what, error);
     }
 
     /// This replica places requests from now on, or does not.

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::{Choice, Cms, ErrorType, Facts, Imbalance, Lrs, Prefix, Reading, Refreshed, Scheduler};
+use super::{Choice, Cms, ErrorType, Facts, Imbalance, Lrs, Predicted, Prefix, Reading, Refreshed, Scheduler};
 use crate::clock::{Moment, now};
 use crate::exposition::{Scrape, parse};
 use crate::{SpanExport, Telemetry, TelemetryConfig};
@@ -52,6 +52,8 @@ async fn every_attempt_is_counted_and_failed_where_nobody_settles_it() {
         requests: 2,
         tokens: None,
         prefix_tokens: None,
+        predicted_ttft_ms: Some(12.5),
+        predicted_tpot_ms: None,
         inputs: Some(Cms { decode_batch_size: 4, kv_cache_usage_ratio_projected: Some(0.35), ..Cms::default() }),
     };
     begin().placed(&decided(now()), &[choice]);
@@ -66,6 +68,8 @@ async fn every_attempt_is_counted_and_failed_where_nobody_settles_it() {
     assert_eq!(scrape.histogram("selected_instance_decode_batch_size", &of).unwrap().sum, 4.0);
     let usage = scrape.histogram("selected_instance_kv_cache_usage_ratio_projected", &of).unwrap();
     assert_eq!((usage.count, usage.sum), (1.0, 0.35), "fractions of a ratio are kept");
+    let predicted = |what: &str| scrape.histogram(&format!("selected_instance_predicted_{what}"), &of).unwrap();
+    assert_eq!((predicted("ttft").sum, predicted("tpot").count), (12.5, 0.0), "what was not predicted is not there");
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,9 +82,7 @@ async fn an_instances_placements_are_counted_on_when_its_model_becomes_known() {
         candidates: 1,
         fallback: false,
         requests: 1,
-        tokens: None,
-        prefix_tokens: None,
-        inputs: None,
+        ..Choice::default()
     };
     let placed = || recorder.begin(&HeaderMap::new(), now()).placed(&decided(now()), &[choice]);
     let count =
@@ -151,9 +153,8 @@ async fn a_prefix_is_measured_where_it_was_looked_up_and_only_there() {
         candidates: 2,
         fallback: false,
         requests: 0,
-        tokens: None,
         prefix_tokens,
-        inputs: None,
+        ..Choice::default()
     };
     let begin = || recorder.begin(&HeaderMap::new(), now());
     begin().placed(&decided(now()), &[choice(None)]);
@@ -180,4 +181,17 @@ async fn a_prefix_is_measured_where_it_was_looked_up_and_only_there() {
     assert_eq!(sum("request_max_prefix_cache_hit_percent", &of), (2.0, 150.0), "of both decisions");
     assert_eq!(sum("request_query_prefix_cache_hit_duration_milliseconds", &[]), (2.0, 0.006));
     assert_eq!(sum("request_calc_prefix_cache_hit_duration_milliseconds", &[]), (2.0, 0.08));
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_predictions_are_told_by_what_was_predicted() {
+    let recorder = recorder(true);
+    recorder.predicted(Predicted::Ttft, 0.25);
+    recorder.predicted(Predicted::PrefillProgress, 0.0);
+    recorder.predicted(Predicted::PrefillProgress, f64::NAN);
+    let scrape = scrape(&recorder, &[], &[]);
+    for (what, count, sum) in [("ttft", 1.0, 0.25), ("tpot", 0.0, 0.0), ("prefill_progress", 1.0, 0.0)] {
+        let errors = scrape.histogram("scheduler_prediction_error_ratio", &[("what", what)]).unwrap();
+        assert_eq!((errors.count, errors.sum), (count, sum), "{what}");
+    }
 }

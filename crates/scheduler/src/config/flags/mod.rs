@@ -8,6 +8,7 @@ mod later;
 mod listening;
 mod lite;
 mod policy;
+mod predict;
 mod prefix;
 mod replicas;
 mod rescheduling;
@@ -36,11 +37,12 @@ pub(super) struct Flag {
 }
 
 /// The headings of `--help`, and what stands under each.
-pub(super) const HEADINGS: [(&str, &[Flag]); 8] = [
+pub(super) const HEADINGS: [(&str, &[Flag]); 9] = [
     ("Listening", listening::FLAGS),
     ("Policy", policy::FLAGS),
     ("Prefix cache", prefix::FLAGS),
     ("Full mode: the CMS", cms::FLAGS),
+    ("Full mode: predictions", predict::FLAGS),
     ("Lite mode: discovery and reports", lite::FLAGS),
     ("Several replicas", replicas::FLAGS),
     ("Rescheduling", rescheduling::FLAGS),

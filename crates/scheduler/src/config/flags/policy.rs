@@ -13,7 +13,7 @@ pub(super) const FLAGS: &[Flag] = &[
         "scheduling-policy",
         "POLICY",
         "load-balance",
-        "load-balance, cache-aware, flood, round-robin, power-of-two or least-latency",
+        "load-balance, cache-aware, flood, round-robin, power-of-two or least-latency; in full mode also slo and adaptive-pd",
     ]),
     unset(["policy-config", "FILE", "TOML file that puts a policy together; instead of --scheduling-policy"]),
     flag(["dispatch-top-k", "NUMBER", "1", "Choose among so many of the best, at random"]),

@@ -32,7 +32,8 @@ fn of(metric: Metric, mode: Mode, prompt_tokens: u64) -> f64 {
     account.enter("n", InferType::Neutral, 3, at(0));
     account.enter("p", InferType::Prefill, 5, at(0));
     account.enter("d", InferType::Decode, 7, at(0));
-    metric.of(&view.instances[0], &Weighing { mode, prompt_tokens, hits: None, now: at(0) })
+    let wanted = InferType::Neutral;
+    metric.of(&view.instances[0], &Weighing { mode, wanted, prompt_tokens, hits: None, now: at(0) })
 }
 
 #[test]
@@ -58,7 +59,8 @@ fn a_cache_of_unknown_size_is_full() {
     let mut unknown = busy();
     unknown.num_total_gpu_tokens = 0;
     let view = view(&[(metadata("a", InferType::Neutral), unknown)]);
-    let weighing = Weighing { mode: Mode::Full, prompt_tokens: 0, hits: None, now: at(0) };
+    let (mode, wanted) = (Mode::Full, InferType::Neutral);
+    let weighing = Weighing { mode, wanted, prompt_tokens: 0, hits: None, now: at(0) };
     let ratio = Metric::KvCacheUsageRatioProjected.of(&view.instances[0], &weighing);
     assert_eq!(ratio, f64::from(f32::MAX));
 }
@@ -68,6 +70,6 @@ fn names_are_upstreams_and_unique() {
     for metric in Metric::ALL {
         assert_eq!(Metric::parse(metric.as_str()), Ok(metric));
     }
-    assert!(Metric::parse("predicted_tpot").unwrap_err().contains("not supported yet"));
+    assert!(Metric::parse("adaptive_decode_batch_size").unwrap_err().contains("not supported yet"));
     assert!(Metric::parse("tpot").unwrap_err().contains("not known"));
 }

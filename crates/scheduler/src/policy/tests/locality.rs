@@ -73,7 +73,8 @@ fn metrics_say_what_is_cached_and_what_is_to_be_computed() {
     let view = cluster(&[("a", 30), ("b", 20)]);
     let hits = hits(&view, &[("a", 800)]);
     let of = |metric: Metric, prompt_tokens| {
-        let weighing = Weighing { mode: Mode::Full, prompt_tokens, hits: Some(&hits), now: at(1) };
+        let weighing =
+            Weighing { mode: Mode::Full, wanted: InferType::Neutral, prompt_tokens, hits: Some(&hits), now: at(1) };
         ["a", "b"].map(|id| metric.of(view.find(id).unwrap(), &weighing))
     };
     assert_eq!(of(Metric::KvCacheHitLen, 1000), [800.0, 0.0]);

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use telemetry::clock::Moment;
 
 use super::*;
+use crate::testing::predictor;
 use crate::view::Roster;
 
 /// Anything an instance could write, sense or nonsense.
@@ -74,8 +75,9 @@ proptest! {
         (mode, stage, prompt_tokens, named, excluded) in any_ask(),
         moments in proptest::collection::vec(0..200_u64, 1..4),
         placed in proptest::collection::vec((0..20_usize, any::<u64>()), 0..10),
+        predicts in any::<bool>(),
     ) {
-        let mut roster = Roster::default();
+        let mut roster = if predicts { Roster::new(Some(predictor()), 1000) } else { Roster::default() };
         roster.metadata(with.iter().map(|(record, _)| record), at(moments[0]));
         roster.statuses(with.iter().map(|(_, status)| status), at(moments[0]));
         let view = roster.view();
@@ -86,7 +88,7 @@ proptest! {
             }
         }
         let model = if named { "m" } else { "" };
-        let ask = Ask { model, prompt_tokens, hits: None, mode, stage, excluded: &excluded };
+        let ask = Ask { model, prompt_tokens, hits: None, mode, stage, excluded: &excluded, taken: None };
         // The moments come in any order: a clock may go back.
         for &now in &moments {
             check(&policy, &view, &ask, at(now))?;
@@ -100,7 +102,7 @@ fn check(policy: &Policy, view: &ClusterView, ask: &Ask<'_>, now: Moment) -> Res
         let judged = explanation.instances.iter().filter(|of| of.rank.is_some()).count();
         prop_assert_eq!(explanation.chosen.is_some(), judged > 0, "somebody is chosen when anybody can be");
         for of in &explanation.instances {
-            prop_assert!(of.metrics.iter().all(|measure| !measure.value.is_nan()));
+            prop_assert!(of.metrics.iter().all(|measure| measure.value.is_none_or(|value| !value.is_nan())));
         }
     }
     let Ok(placement) = placement else { return Ok(()) };
@@ -115,7 +117,7 @@ fn check(policy: &Policy, view: &ClusterView, ask: &Ask<'_>, now: Moment) -> Res
     }
     for ((wanted, chosen), explanation) in placement.choices.iter().zip(&explained) {
         let instance = &view.instances[chosen.at];
-        prop_assert_eq!(instance.infer_type, *wanted);
+        prop_assert!(policy.stage(*wanted).accepts.contains(&instance.infer_type));
         prop_assert!(instance.serves(ask.model));
         prop_assert!(!ask.excluded.iter().any(|name| instance.is_called(name)));
         if policy.mode() == Mode::Full {
@@ -123,7 +125,7 @@ fn check(policy: &Policy, view: &ClusterView, ask: &Ask<'_>, now: Moment) -> Res
         }
         let judged = explanation.instances.iter().find(|of| of.instance_id == *instance.id).unwrap();
         prop_assert_eq!(judged.filtered_by, None);
-        if explanation.selector == "best" {
+        if matches!(explanation.selector, "best" | "tightest") {
             prop_assert_eq!(judged.rank, Some(1));
         }
     }
