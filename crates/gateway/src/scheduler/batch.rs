@@ -102,6 +102,20 @@ impl Mailbox {
         }
         (taken, !waiting.letters.is_empty())
     }
+
+    /// Takes back the requests that wait to be placed; what is given back stays.
+    fn withdraw(&self) -> Vec<oneshot::Sender<Said>> {
+        let mut waiting = self.waiting.lock();
+        let letters = std::mem::take(&mut waiting.letters);
+        let mut withdrawn = Vec::new();
+        for letter in letters {
+            match letter {
+                Letter::Schedule(_, answer) => withdrawn.push(answer),
+                release @ Letter::Release(..) => waiting.letters.push_back(release),
+            }
+        }
+        withdrawn
+    }
 }
 
 /// Asks in the next batch; what is said comes by `answer`. Hands the request back where the scheduler takes no batches.
@@ -167,6 +181,13 @@ async fn exchange(shared: &Arc<Shared>, peer: &Arc<Peer>) {
         return;
     }
     let verdicts = post(shared, peer, &asked, &given_back).await;
+    if matches!(verdicts, Err((None, _))) {
+        // Whoever waits for the next exchange need not wait for that to fail as well: there are other schedulers.
+        for answer in peer.mailbox.withdraw() {
+            shared.asking.fetch_sub(1, Ordering::Relaxed);
+            drop(answer.send(Said::Failed));
+        }
+    }
     tell(shared, peer, asked, &verdicts);
     let refused = verdicts.as_ref().is_err_and(|(status, _)| status.is_some_and(|status| status.is_client_error()));
     for (tracked, instances) in given_back {

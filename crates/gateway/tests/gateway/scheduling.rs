@@ -204,6 +204,41 @@ async fn without_full_mode_everything_is_given_back_however_the_request_ends() {
     assert_eq!(released(&mut scheduler, 1).await, [id]);
 }
 
+#[tokio::test]
+async fn a_scheduler_that_takes_batches_is_asked_and_told_in_them() {
+    let mut engine = Engine::start().await;
+    let mut scheduler = Scheduler::taking_batches().await;
+    let gateway = gateway(&[&engine], &[scheduler.addr], &[LITE]).await;
+    scheduler.gateway().await;
+    let there = [instance("neutral", engine.addr)];
+
+    // An exchange that hangs holds up nobody but those in it.
+    let first = asking(&gateway, "x-request-id: r-1\r\n", PLAIN).await;
+    let hanging = scheduler.call_to("/batch").await;
+    let mut second = asking(&gateway, "x-request-id: r-2\r\n", PLAIN).await;
+    let batch = scheduler.call_to("/batch").await.place_batch(&there).await;
+    assert_eq!((&batch["release"], &batch["schedule"][0]["id"]), (&json!([]), &json!("r-2")));
+    soon(engine.call()).await.answer(200, "{}").await;
+    assert_eq!(second.answer().await.status(), 200);
+    let told = scheduler.call_to("/batch").await.place_batch(&[]).await;
+    assert_eq!(told["release"][0]["id"], "r-2");
+    assert_eq!(told["release"][0]["scheduling_result"], json!(there));
+
+    // What was placed for a client that has left is given back.
+    drop(first);
+    gateway.settled(2).await;
+    hanging.place_batch(&there).await;
+    let told = scheduler.call_to("/batch").await.place_batch(&[]).await;
+    assert_eq!((&told["release"][0]["id"], &told["schedule"]), (&json!("r-1"), &json!([])));
+
+    // One that fails costs no request.
+    let mut third = asking(&gateway, "", PLAIN).await;
+    scheduler.call_to("/batch").await.answer(500, "down").await;
+    soon(engine.call()).await.answer(200, "{}").await;
+    assert_eq!(third.answer().await.status(), 200);
+    assert_eq!((placed(&gateway, "scheduler").await, placed(&gateway, "scheduler_not_ready").await), (1.0, 1.0));
+}
+
 /// A prefill instance that sidecars are told of; nobody is there.
 const PREFILL: &str = "127.0.0.1:9";
 

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio_tungstenite::accept_async;
+use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 use super::engine::{Call, Shared, converse};
 use super::soon;
@@ -28,14 +29,23 @@ impl Scheduler {
         Self::start_at("127.0.0.1:0".parse().unwrap()).await
     }
 
+    /// One that takes batches, as Candor's own does.
+    pub async fn taking_batches() -> Self {
+        Self::listen("127.0.0.1:0".parse().unwrap(), true).await
+    }
+
     /// The same at an address of the test's choice.
     pub async fn start_at(addr: SocketAddr) -> Self {
+        Self::listen(addr, false).await
+    }
+
+    async fn listen(addr: SocketAddr, batches: bool) -> Self {
         let listener = TcpListener::bind(addr).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (sender, calls) = mpsc::channel(1024);
         let (known, gateway) = watch::channel(None);
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, sender, known));
+        tasks.spawn(accept(listener, sender, known, batches));
         Self { addr, calls, gateway, tasks }
     }
 
@@ -66,7 +76,7 @@ impl Scheduler {
     }
 }
 
-async fn accept(listener: TcpListener, calls: mpsc::Sender<Call>, known: watch::Sender<Option<String>>) {
+async fn accept(listener: TcpListener, calls: mpsc::Sender<Call>, known: watch::Sender<Option<String>>, batches: bool) {
     let shared = Arc::new(Shared::default());
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
@@ -77,24 +87,32 @@ async fn accept(listener: TcpListener, calls: mpsc::Sender<Call>, known: watch::
                 tokio::task::yield_now().await;
             }
             match start.starts_with(b"GET /keepalive") {
-                true => keep_alive(stream, &known).await,
+                true => keep_alive(stream, &known, batches).await,
                 false => converse(Wire::new(stream), &shared, calls).await,
             }
         });
     }
 }
 
-async fn keep_alive(stream: TcpStream, known: &watch::Sender<Option<String>>) {
+async fn keep_alive(stream: TcpStream, known: &watch::Sender<Option<String>>, batches: bool) {
     let theirs = stream.peer_addr().unwrap();
-    let mut socket = accept_async(stream).await.unwrap();
+    #[expect(clippy::result_large_err, reason = "the library's type of such a callback")]
+    let takes_batches = |_: &Request, mut response: Response| {
+        if batches {
+            response.headers_mut().insert("x-candor-takes-batches", "1".parse().unwrap());
+        }
+        Ok(response)
+    };
+    let mut socket = accept_hdr_async(stream, takes_batches).await.unwrap();
     let Some(Ok(Message::Text(greeting))) = socket.next().await else { return };
     let greeting: Value = serde_json::from_str(&greeting).unwrap();
     assert_eq!(greeting, json!({"host": theirs.ip().to_string(), "port": theirs.port()}), "its own end");
     socket.send(Message::text("ok")).await.unwrap();
-    known.send_replace(Some(theirs.to_string()));
     socket.send(Message::Ping("?".into())).await.unwrap();
     let pong = socket.next().await;
     assert!(matches!(pong, Some(Ok(Message::Pong(_)))), "{pong:?}");
+    // Whoever answers pings has read the greeting's answer.
+    known.send_replace(Some(theirs.to_string()));
     // Until the other end goes.
     while let Some(Ok(_)) = socket.next().await {}
     known.send_replace(None);
@@ -117,5 +135,14 @@ impl Call {
         answer["scheduling_result"] = instances.into();
         self.answer(200, &answer.to_string()).await;
         asked
+    }
+
+    /// Places all that a batch asks for.
+    pub async fn place_batch(self, instances: &[Value]) -> Value {
+        let batch = self.json();
+        let verdict = json!({"status": 200, "scheduling_result": instances});
+        let verdicts = vec![verdict; batch["schedule"].as_array().unwrap().len()];
+        self.answer(200, &Value::from(verdicts).to_string()).await;
+        batch
     }
 }
