@@ -84,7 +84,7 @@ pub(super) fn stages(request: &Request, outcome: &Outcome) -> [Option<SpanRecord
 pub(super) fn retry(retry: &Retry<'_>) -> SpanEvent {
     let mut attributes = vec![(keys::EVENT_TARGET, retry.target.to_owned().into())];
     attributes.extend(retry.status.map(|status| (STATUS_CODE, status.into())));
-    attributes.push((keys::EVENT_PAUSE, (retry.pause.as_secs_f64() * 1e3).into()));
+    attributes.push((keys::EVENT_PAUSE, (retry.pause.as_nanos() as f64 / 1e6).into()));
     SpanEvent { name: keys::EVENT_RETRY, at: retry.at, attributes }
 }
 
