@@ -385,6 +385,10 @@ fn endpoints(
         let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
         (!addrs.is_empty()).then(|| format!("--{name}={}", addrs.join(",")))
     };
-    let kinds = [("prefill-endpoints", engines(prefill)), ("decode-endpoints", decode)];
-    kinds.into_iter().chain([("llm-backend-endpoints", engines(neutral))]).filter_map(flag).collect()
+    let kinds = [
+        ("prefill-endpoints", engines(prefill)),
+        ("decode-endpoints", decode),
+        ("llm-backend-endpoints", engines(neutral)),
+    ];
+    kinds.into_iter().filter_map(flag).collect()
 }

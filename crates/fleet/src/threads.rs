@@ -31,7 +31,7 @@ const STEP_BACK: i32 = 10;
 const ASIDE: usize = 2;
 
 impl Worker {
-    /// With `turn` it has its turn with everybody else; what it does aside never has.
+    /// It has its `turn` where cores are few; what it does aside comes second in any case.
     fn start(name: &str, turn: Turn) -> io::Result<Self> {
         let mut runtime = Builder::new_current_thread();
         let runtime = runtime.enable_all().max_blocking_threads(ASIDE).on_thread_start(step_back).build()?;

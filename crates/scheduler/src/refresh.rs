@@ -21,8 +21,8 @@ const SWEEP: Duration = Duration::from_secs(5);
 pub(crate) struct CmsRefresh {
     pub(crate) state: Arc<State>,
     pub(crate) store: Store,
-    /// Of status, and of metadata.
-    pub(crate) intervals: (Duration, Duration),
+    pub(crate) status_interval: Duration,
+    pub(crate) metadata_interval: Duration,
     pub(crate) account_patience: Duration,
     pub(crate) predictor: Option<Predictor>,
     pub(crate) usual_batch: u64,
@@ -31,7 +31,7 @@ pub(crate) struct CmsRefresh {
 impl CmsRefresh {
     pub(crate) async fn run(mut self) {
         let mut roster = Roster::new(self.predictor.take(), self.usual_batch);
-        let mut tick = interval(self.intervals.0);
+        let mut tick = interval(self.status_interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut metadata_due = clock::now();
         loop {
@@ -43,7 +43,7 @@ impl CmsRefresh {
                     self.failed(&mut roster, Refreshed::Metadata, &error);
                     continue;
                 }
-                metadata_due = now + self.intervals.1;
+                metadata_due = now + self.metadata_interval;
             }
             match self.statuses(&mut roster).await {
                 Ok(false) => {}

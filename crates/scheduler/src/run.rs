@@ -50,11 +50,15 @@ pub async fn start(config: Config, telemetry: Arc<Telemetry>) -> Result<Running,
         Arc::new(State::new(config.policy, leadership, &telemetry, drain.clone(), config.prefix, limits, places));
     match config.source {
         Source::Cms { store, status_interval, metadata_interval } => {
-            let account_patience = config.account_patience;
-            let (predictor, usual_batch) = (config.predictor.as_ref().map(Predictor::new), config.usual_batch);
-            let state = Arc::clone(&state);
-            let intervals = (status_interval, metadata_interval);
-            let refresh = CmsRefresh { state, store, intervals, account_patience, predictor, usual_batch };
+            let refresh = CmsRefresh {
+                state: Arc::clone(&state),
+                store,
+                status_interval,
+                metadata_interval,
+                account_patience: config.account_patience,
+                predictor: config.predictor.as_ref().map(Predictor::new),
+                usual_batch: config.usual_batch,
+            };
             until_drain(&drain, refresh.run());
         }
         Source::Discovery(source) => {

@@ -49,10 +49,8 @@ pub(crate) async fn schedule(state: &Arc<State>, request: Request<Incoming>) -> 
         }
     };
     if !state.leadership.leads() {
-        let response = answer::not_leading(state);
-        let facts = facts(state, &asked, 0, (clock::now(), clock::now()));
-        attempt.refused(&facts, ErrorType::SchedulerNotReady, "another scheduler leads", false);
-        return response;
+        refuse(state, &asked, attempt);
+        return answer::not_leading(state);
     }
     let mut explanations = Vec::new();
     let decided = decide(state, &mut asked, attempt, explains.then_some(&mut explanations));
@@ -70,6 +68,10 @@ pub(crate) async fn schedule(state: &Arc<State>, request: Request<Incoming>) -> 
 
 /// Answers one request of a batch, as [`schedule`] would.
 pub(crate) fn verdict(state: &State, mut asked: SchedulingRequest, attempt: Attempt) -> Verdict {
+    if !state.leadership.leads() {
+        let status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
+        return Verdict { status, why: refuse(state, &asked, attempt).to_owned(), ..Verdict::default() };
+    }
     match decide(state, &mut asked, attempt, None) {
         Ok(()) => {
             let SchedulingRequest { scheduling_result, expected, .. } = asked;
@@ -77,6 +79,14 @@ pub(crate) fn verdict(state: &State, mut asked: SchedulingRequest, attempt: Atte
         }
         Err(Failure { status, why, .. }) => Verdict { status: status.as_u16(), why, ..Verdict::default() },
     }
+}
+
+/// Another scheduler leads: the attempt is counted, and that is what came of it.
+fn refuse(state: &State, asked: &SchedulingRequest, attempt: Attempt) -> &'static str {
+    let why = "another scheduler leads";
+    let facts = facts(state, asked, 0, (clock::now(), clock::now()));
+    attempt.refused(&facts, ErrorType::SchedulerNotReady, why, false);
+    why
 }
 
 fn wants_explanation(uri: &Uri) -> bool {

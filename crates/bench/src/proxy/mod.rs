@@ -20,7 +20,6 @@ use stack::{Engine, Stack};
 
 use crate::Error;
 use crate::frame::{Ground, Report, Sheet, Verdict};
-use crate::process::ProcessError;
 use crate::progress::Progress;
 
 /// How long the last spans may take to arrive.
@@ -76,7 +75,7 @@ pub(crate) fn measure(
     plan: &Plan<'_>,
     cases: &[Case],
 ) -> Result<Measured, Error> {
-    raise_descriptor_limit()?;
+    check_descriptor_limit()?;
     let (progress, mut sheet) = (&ground.progress, Sheet::default());
     let mut stacks = passes::start(plan, cases, engine, &mut sheet, progress)?;
     passes::measure(plan, &mut stacks, &mut sheet, progress)?;
@@ -146,16 +145,12 @@ fn arrived(spans: &Spans, stack: &Stack, name: &str) -> u64 {
     spans.get(&stack.collector).and_then(|names| names.get(name)).copied().unwrap_or(0)
 }
 
-/// Raises the soft limit of descriptors; the processes that are started inherit it.
-fn raise_descriptor_limit() -> Result<(), Error> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= DESCRIPTORS) {
-        return Ok(());
+/// Whether enough files may be open in the processes that are started: they inherit our limit, which is as high as it may be
+/// since the program began.
+fn check_descriptor_limit() -> Result<(), Error> {
+    use rustix::process::{Resource, getrlimit};
+    match getrlimit(Resource::Nofile).current {
+        Some(allowed) if allowed < DESCRIPTORS => Err(Error::Descriptors { wanted: DESCRIPTORS, allowed }),
+        _ => Ok(()),
     }
-    if limit.maximum.is_some_and(|maximum| maximum < DESCRIPTORS) {
-        return Err(Error::Descriptors { wanted: DESCRIPTORS, allowed: limit.maximum.unwrap_or(0) });
-    }
-    setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum: limit.maximum })
-        .map_err(|error| ProcessError::io("cannot raise the limit of open files")(error.into()).into())
 }

@@ -61,12 +61,21 @@ impl Default for Mailbox {
 struct Waiting {
     letters: VecDeque<Letter>,
     open: bool,
+    /// Nobody carries letters away any more.
+    over: bool,
 }
 
 impl Mailbox {
     /// Takes letters from now on, or does not. What lies there is carried away in any case.
     pub(super) fn open(&self, open: bool) {
-        self.waiting.lock().open = open;
+        let mut waiting = self.waiting.lock();
+        waiting.open = open && !waiting.over;
+    }
+
+    /// Takes no letters any more, whoever connects.
+    fn close(&self) {
+        let mut waiting = self.waiting.lock();
+        (waiting.open, waiting.over) = (false, true);
     }
 
     /// Leaves a letter; hands it back where the scheduler takes no batches.
@@ -140,7 +149,7 @@ pub(super) async fn carry(shared: Arc<Shared>, peer: Arc<Peer>) {
         () = carry_for_ever(&shared, &peer) => {}
     }
     // Nothing was under way a moment ago; from here on nothing is put any more.
-    peer.mailbox.open(false);
+    peer.mailbox.close();
     exchange(&shared, &peer).await;
 }
 
@@ -219,11 +228,7 @@ async fn post(
         release: given_back.iter().map(|(tracked, instances)| tracked.to_release(instances.clone())).collect(),
         schedule: asked.iter().map(|(request, _)| request).collect(),
     };
-    let body = serde_json::to_vec(&batch).unwrap_or_default();
-    let token = shared.config.service_token.as_ref();
-    let posting = peer.post(&shared.client, token, BATCH_PATH, body.into());
-    let answer = tokio::time::timeout(PATIENCE, posting).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-    let (status, body) = answer.map_err(|why| (None, why))?;
+    let (status, body) = shared.post(peer, BATCH_PATH, &batch, PATIENCE).await.map_err(|why| (None, why))?;
     if status != StatusCode::OK {
         return Err((Some(status), String::from_utf8_lossy(&body).into_owned()));
     }

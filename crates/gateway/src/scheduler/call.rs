@@ -87,10 +87,7 @@ impl Drop for Call {
 }
 
 async fn schedule(shared: Arc<Shared>, peer: Arc<Peer>, request: SchedulingRequest) -> Said {
-    let body = serde_json::to_vec(&request).unwrap_or_default();
-    let posting = peer.post(&shared.client, shared.config.service_token.as_ref(), "/schedule", body.into());
-    let answer = tokio::time::timeout(PATIENCE, posting).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-    let (status, body) = match answer {
+    let (status, body) = match shared.post(&peer, "/schedule", &request, PATIENCE).await {
         Ok(answer) => answer,
         Err(why) => {
             peer.failed(clock::now(), &why);

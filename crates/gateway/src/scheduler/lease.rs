@@ -188,18 +188,15 @@ impl Tracked {
 /// Gives instances back by themselves, and tries again where that fails.
 pub(super) async fn release(shared: Arc<Shared>, tracked: Arc<Tracked>, instances: Vec<LlmInstance>) {
     let request = tracked.to_release(instances);
-    let body = bytes::Bytes::from(serde_json::to_vec(&request).unwrap_or_default());
     let mut outcome = CallOutcome::Failed;
     for attempt in 0..TRIES {
         if !tracked.is_known() && !shared.config.full_mode {
             outcome = CallOutcome::Ok;
             break;
         }
-        let token = shared.config.service_token.as_ref();
-        let posting = tracked.peer.post(&shared.client, token, "/release", body.clone());
-        match tokio::time::timeout(PATIENCE, posting).await {
-            Ok(Ok((status, _))) if status.is_success() => outcome = CallOutcome::Ok,
-            Ok(Ok((status, _))) if status.is_client_error() => outcome = CallOutcome::Refused,
+        match shared.post(&tracked.peer, "/release", &request, PATIENCE).await {
+            Ok((status, _)) if status.is_success() => outcome = CallOutcome::Ok,
+            Ok((status, _)) if status.is_client_error() => outcome = CallOutcome::Refused,
             _ => {
                 tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await;
                 continue;

@@ -19,11 +19,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cluster::api::{ReportEvent, SchedulingMode, SchedulingRequest, SchedulingStage};
 use cluster::blocks::TextBlocks;
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use proxy::Drain;
 use proxy::client::{Client, ClientConfig};
+use serde::Serialize;
 use telemetry::clock;
 use telemetry::gateway::{Gateway as GatewayTelemetry, SchedulerCall};
 
@@ -117,6 +119,23 @@ impl Shared {
     /// Whether something is under way to a scheduler.
     fn is_talking(&self) -> bool {
         self.releasing.load(Ordering::Relaxed) + self.asking.load(Ordering::Relaxed) > 0
+    }
+
+    /// Posts JSON to a scheduler, with our token, and reads what it answers within `patience`.
+    ///
+    /// # Errors
+    /// Where there is no answer, with the reason.
+    async fn post(
+        &self,
+        peer: &Peer,
+        path: &'static str,
+        what: &(impl Serialize + Sync + ?Sized),
+        patience: Duration,
+    ) -> Result<(StatusCode, Bytes), String> {
+        // Numbers, texts and lists: this does not fail.
+        let body = serde_json::to_vec(what).unwrap_or_default();
+        let posting = peer.post(&self.client, self.config.service_token.as_ref(), path, body.into());
+        tokio::time::timeout(patience, posting).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cluster::api::{InferType, LlmInstance, ReportEvent, ReportKind};
+use cluster::api::{InferType, LlmInstance, ReportEvent, ReportKind, SchedulingRequest};
 use telemetry::gateway::{CallOutcome, SchedulerCall};
 
 use super::Shared;
@@ -64,40 +64,41 @@ async fn report(shared: &Shared, growth: bool) {
 }
 
 async fn post(shared: &Shared, peer: &Peer, events: &[ReportEvent]) -> CallOutcome {
-    let body = serde_json::to_vec(events).unwrap_or_default();
-    let posting = peer.post(&shared.client, shared.config.service_token.as_ref(), "/report", body.into());
-    match tokio::time::timeout(PATIENCE, posting).await {
-        Ok(Ok((status, _))) if status.is_success() => CallOutcome::Ok,
-        Ok(Ok(_)) => CallOutcome::Refused,
-        _ => CallOutcome::Failed,
+    match shared.post(peer, "/report", events, PATIENCE).await {
+        Ok((status, _)) if status.is_success() => CallOutcome::Ok,
+        Ok(_) => CallOutcome::Refused,
+        Err(_) => CallOutcome::Failed,
     }
+}
+
+/// What happened to a request that has generated so many tokens, on the instance that generates them; `None` where it has none.
+pub(super) fn event(request: &SchedulingRequest, kind: ReportKind, tokens: u64) -> Option<ReportEvent> {
+    let serving = |instance: &&LlmInstance| instance.infer_type != InferType::Prefill;
+    let instance = request.scheduling_result.iter().find(serving)?;
+    Some(ReportEvent {
+        kind,
+        id: request.id.clone(),
+        model: request.model.clone(),
+        infer_type: instance.infer_type,
+        instance_id: instance.id.clone(),
+        gateway_id: request.gateway_id.clone(),
+        num_tokens: request.prompt_num_tokens + tokens,
+        expected: None,
+        measured: None,
+    })
 }
 
 impl Tracked {
     /// What has happened since it was last asked.
     fn events(&self, growth: bool) -> Vec<ReportEvent> {
-        let mut events = Vec::new();
-        let serving = |instance: &&LlmInstance| instance.infer_type != InferType::Prefill;
-        let Some(instance) = self.request.scheduling_result.iter().find(serving) else { return events };
         let tokens = self.tokens.load(Ordering::Relaxed);
-        let mut event = |kind| {
-            events.push(ReportEvent {
-                kind,
-                id: self.request.id.clone(),
-                model: self.request.model.clone(),
-                infer_type: instance.infer_type,
-                instance_id: instance.id.clone(),
-                gateway_id: self.request.gateway_id.clone(),
-                num_tokens: self.request.prompt_num_tokens + tokens,
-                expected: None,
-                measured: None,
-            });
-        };
+        let event = |kind| event(&self.request, kind, tokens);
+        let mut events = Vec::new();
         if self.prefill_done.load(Ordering::Acquire) && !self.prefill_reported.swap(true, Ordering::Relaxed) {
-            event(ReportKind::PrefillDone);
+            events.extend(event(ReportKind::PrefillDone));
         }
         if growth && self.reported.swap(tokens, Ordering::Relaxed) != tokens {
-            event(ReportKind::StateUpdate);
+            events.extend(event(ReportKind::StateUpdate));
         }
         events
     }

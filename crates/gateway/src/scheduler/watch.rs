@@ -1,8 +1,10 @@
 //! What becomes of a request of which the scheduler said what it expects: its times, measured from the placement, and the report
 //! of them. Without such a word nothing is measured and nothing is sent.
 
-use cluster::api::{InferType, LlmInstance, ReportEvent, ReportKind, SchedulingRequest, Times};
+use cluster::api::{ReportEvent, ReportKind, SchedulingRequest, Times};
 use telemetry::clock::Moment;
+
+use super::report::event;
 
 /// The times of one request.
 #[derive(Debug)]
@@ -36,19 +38,9 @@ impl Watch {
 
     /// The report of a request that has ended, in whatever way.
     pub(super) fn report(&self, request: &SchedulingRequest) -> Option<ReportEvent> {
-        let serving = |instance: &&LlmInstance| instance.infer_type != InferType::Prefill;
-        let instance = request.scheduling_result.iter().find(serving)?;
-        Some(ReportEvent {
-            kind: ReportKind::StateUpdate,
-            id: request.id.clone(),
-            model: request.model.clone(),
-            infer_type: instance.infer_type,
-            instance_id: instance.id.clone(),
-            gateway_id: request.gateway_id.clone(),
-            num_tokens: request.prompt_num_tokens + self.tokens,
-            expected: request.expected,
-            measured: Some(self.measured()?),
-        })
+        let measured = Some(self.measured()?);
+        let event = event(request, ReportKind::StateUpdate, self.tokens)?;
+        Some(ReportEvent { expected: request.expected, measured, ..event })
     }
 }
 

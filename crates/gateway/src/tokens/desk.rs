@@ -23,8 +23,7 @@ struct Job {
     cut: oneshot::Sender<Result<Vec<u32>, CutError>>,
 }
 
-/// The desk of one model. Clones share it.
-#[derive(Clone)]
+/// The desk of one model.
 pub(super) struct Desk {
     shared: Arc<Shared>,
 }

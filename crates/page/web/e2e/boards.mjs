@@ -3,18 +3,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { AWAITED, BOARDS, SIZES, isTooWide, lab, open, readAll, shot } from "./support.mjs";
+import { BOARDS, SIZES, isTooWide, lab, open, readAll, shot } from "./support.mjs";
 import { compare, compareTraces } from "./values.mjs";
-
-/** Whether a panel may be without data: nobody sends its metric yet. */
-const may = ({ waits }) => AWAITED.includes(waits);
 
 async function look(page, name) {
   await readAll(page);
   await shot(page, name);
   const panels = await page.$$eval("[data-panel]", (all) => all.map((panel) => ({ title: panel.ariaLabel, state: panel.dataset.state, waits: panel.querySelector("code")?.textContent ?? "" })));
   assert.ok(panels.length > 3);
-  assert.deepEqual(panels.filter((panel) => panel.state !== "ready" && !(panel.state === "empty" && may(panel))), [], name);
+  assert.deepEqual(panels.filter((panel) => panel.state !== "ready"), [], name);
   assert.equal(await isTooWide(page), false, `${name}: the page is wider than the screen`);
 }
 

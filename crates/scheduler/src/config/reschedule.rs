@@ -127,9 +127,8 @@ fn scope(read: &mut Reader<'_>) -> bool {
 }
 
 fn domain(read: &mut Reader<'_>) -> Domain {
-    let name = read.required("failover-domain").unwrap_or_default();
-    Domain::ALL.into_iter().find(|domain| domain.as_str() == name).unwrap_or_else(|| {
-        read.fault("failover-domain", format!("`{name}` is no failover domain"));
+    Domain::parse(read.required("failover-domain").unwrap_or_default()).unwrap_or_else(|problem| {
+        read.fault("failover-domain", problem);
         Domain::Instance
     })
 }

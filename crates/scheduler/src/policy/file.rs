@@ -42,9 +42,9 @@ pub const BUILT_IN: &[(&str, Mode, &str)] = &[
     ("power-of-two", Mode::Full, include_str!("builtin/power-of-two-full.toml")),
     ("power-of-two", Mode::Lite, include_str!("builtin/power-of-two-lite.toml")),
     ("least-latency", Mode::Full, include_str!("builtin/least-latency-full.toml")),
+    ("least-latency", Mode::Lite, include_str!("builtin/least-latency-lite.toml")),
     ("slo", Mode::Full, include_str!("builtin/slo-full.toml")),
     ("adaptive-pd", Mode::Full, include_str!("builtin/adaptive-pd-full.toml")),
-    ("least-latency", Mode::Lite, include_str!("builtin/least-latency-lite.toml")),
 ];
 
 /// The built-in policy of this name for this mode, as a file.
@@ -199,11 +199,7 @@ impl Read<'_> {
         }
         let domain = match &raw.failover_domain {
             None => Domain::Instance,
-            Some(text) => {
-                let text = self.resolve(text)?;
-                let found = Domain::ALL.into_iter().find(|domain| domain.as_str() == text);
-                found.ok_or_else(|| self.fault(format!("`{text}` is no failover domain")))?
-            }
+            Some(text) => Domain::parse(&self.resolve(text)?).map_err(|problem| self.fault(problem))?,
         };
         // Each table rolls dice of its own.
         let seed = self.parameters.seed.wrapping_add(self.infer_type as u64);

@@ -82,6 +82,15 @@ impl Domain {
             Self::NodeUnit => "node-unit",
         }
     }
+
+    /// The domain of this word.
+    ///
+    /// # Errors
+    /// In words, where it is none.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|domain| domain.as_str() == text);
+        found.ok_or_else(|| format!("`{text}` is no failover domain"))
+    }
 }
 
 /// One filter of a stage. Those on type, model and exclusion are not here: they are always asked.

@@ -74,8 +74,8 @@ impl Weighing<'_> {
     }
 
     /// Those that it would have to compute: the whole prompt where it has nothing of it.
-    fn missing_tokens(&self, instance: &Instance) -> f64 {
-        (self.prompt_tokens - self.cached_tokens(instance)) as f64
+    fn missing_tokens(&self, instance: &Instance) -> u64 {
+        self.prompt_tokens - self.cached_tokens(instance)
     }
 }
 
@@ -177,11 +177,10 @@ impl Metric {
     #[must_use]
     pub fn known(self, instance: &Instance, weighing: &Weighing<'_>) -> Option<f64> {
         let Weighing { wanted, prompt_tokens, now, .. } = *weighing;
-        let missing = prompt_tokens - weighing.cached_tokens(instance);
         match self {
             // What decodes here has been computed elsewhere.
             Self::PredictedTtft if wanted == InferType::Decode => instance.predicted_ttft_ms(0, now),
-            Self::PredictedTtft => instance.predicted_ttft_ms(missing, now),
+            Self::PredictedTtft => instance.predicted_ttft_ms(weighing.missing_tokens(instance), now),
             // What is only computed here decodes elsewhere.
             Self::PredictedTpot if wanted == InferType::Prefill => instance.predicted_step_ms(now),
             Self::PredictedTpot => instance.predicted_tpot_ms(prompt_tokens, now),
@@ -215,9 +214,9 @@ impl Metric {
             | Self::PredictedTtft
             | Self::PredictedTpot
             | Self::LastDispatch => load.requests(&inflight) as f64,
-            Self::CacheAwareAllPrefillsTokensNum => left() + weighing.missing_tokens(instance),
+            Self::CacheAwareAllPrefillsTokensNum => left() + weighing.missing_tokens(instance) as f64,
             Self::EstimatedLatencyMs => {
-                let tokens = load.all_prefills_tokens(&inflight) as f64 + weighing.missing_tokens(instance);
+                let tokens = load.all_prefills_tokens(&inflight) as f64 + weighing.missing_tokens(instance) as f64;
                 let steps = (tokens / instance.max_batched_tokens.max(1) as f64).ceil().max(1.0);
                 // An instance that has not made a step yet is tried, and then known.
                 steps * load.step_ms
@@ -231,7 +230,9 @@ impl Metric {
         match self {
             Self::NumTokens => sums.total_tokens() as f64,
             Self::NumWaitingRequests => sums.waiting_requests as f64,
-            Self::CacheAwareAllPrefillsTokensNum => sums.waiting_tokens as f64 + weighing.missing_tokens(instance),
+            Self::CacheAwareAllPrefillsTokensNum => {
+                (sums.waiting_tokens as f64) + weighing.missing_tokens(instance) as f64
+            }
             // The request comes after all that wait.
             Self::EstimatedLatencyMs => sums.prefill_ms * (sums.waiting_requests + 1) as f64,
             Self::WeightedRequests => weighted(sums.total_requests(), sums.prefill_ms),

@@ -1,9 +1,10 @@
 //! Several replicas, one of which places requests.
 
 use futures_util::StreamExt as _;
+use serde_json::json;
 use testkit::Redis;
 
-use crate::support::{Gateway, World, eventually, full_flags, redis, write};
+use crate::support::{Gateway, World, ask, eventually, full_flags, redis, write};
 
 async fn replica(server: &Redis) -> World {
     let args = full_flags().with("cms", server.url()).with("leader-election", "true");
@@ -38,9 +39,11 @@ async fn one_leads_and_the_next_takes_over() {
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert_eq!(answer.headers["x-candor-scheduler-leader"], first.addr.to_string().as_str());
     assert_eq!(second.get("/readyz").await.status, 200, "it stands by");
+    let batch = second.post("/batch", &json!({"schedule": [ask("a"), ask("b")]})).await.json();
+    assert_eq!([&batch[0]["status"], &batch[1]["status"]], [503, 503], "{batch}");
     let refused =
         second.scrape().await.value("scheduler_scheduling_failed_total", &[("error_type", "scheduler_not_ready")]);
-    assert_eq!(refused, Some(1.0));
+    assert_eq!(refused, Some(3.0), "each attempt counts, alone or in a batch");
     first.stop().await;
     eventually("the second leads", || leads(&second)).await;
     assert_eq!(second.schedule("r").await.status, 200);
